@@ -1,0 +1,187 @@
+//! One authentic request.
+
+use std::{fmt, sync::Arc, time::SystemTime};
+
+use bytes::Bytes;
+use http::{HeaderMap, header};
+
+use crate::{EventHead, Provider, Text, Unusable};
+
+/// One authentic request: its bytes as received, when it came, and which
+/// secret matched. Cheap to clone.
+///
+/// A [`Verifier`](crate::Verifier) is what makes one out of a request, so
+/// holding one proves that the bytes were checked. The other way,
+/// [`Delivery::restore`], is for an inbox that kept such a request.
+#[derive(Clone)]
+pub struct Delivery(Arc<Inner>);
+
+#[derive(Clone)]
+struct Inner {
+    provider: Arc<Provider>,
+    tenant: Option<Text>,
+    secret_label: Option<Text>,
+    signed_at: Option<SystemTime>,
+    received_at: SystemTime,
+    headers: HeaderMap,
+    body: Bytes,
+    event: Result<EventHead, Unusable>,
+}
+
+/// What the verifier hands over.
+pub(crate) struct Verified<'r> {
+    pub(crate) provider: Arc<Provider>,
+    pub(crate) tenant: Option<Text>,
+    pub(crate) secret_label: Text,
+    pub(crate) signed_at: Option<SystemTime>,
+    pub(crate) received_at: SystemTime,
+    pub(crate) headers: &'r HeaderMap,
+    pub(crate) body: Bytes,
+}
+
+/// What an inbox kept of an authentic request.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct Restored {
+    /// Whose secret it matched.
+    pub tenant: Option<Text>,
+    /// The label of that secret.
+    pub secret_label: Option<Text>,
+    /// When the request came.
+    pub received_at: SystemTime,
+    /// The headers that were kept.
+    pub headers: HeaderMap,
+    /// The bytes as received.
+    pub body: Bytes,
+}
+
+impl Restored {
+    /// A body and when it came; the other fields can be set afterwards.
+    #[must_use]
+    pub fn new(body: Bytes, received_at: SystemTime) -> Self {
+        Self {
+            tenant: None,
+            secret_label: None,
+            received_at,
+            headers: HeaderMap::new(),
+            body,
+        }
+    }
+}
+
+impl Delivery {
+    pub(crate) fn verified(verified: Verified<'_>) -> Self {
+        let event = verified
+            .provider
+            .envelope()
+            .read(&verified.body, verified.headers);
+        Self(Arc::new(Inner {
+            provider: verified.provider,
+            tenant: verified.tenant,
+            secret_label: Some(verified.secret_label),
+            signed_at: verified.signed_at,
+            received_at: verified.received_at,
+            headers: HeaderMap::new(),
+            body: verified.body,
+            event,
+        }))
+    }
+
+    /// The delivery that an inbox kept, read anew.
+    ///
+    /// Checks no signature: it was checked before the inbox took the request.
+    /// Never call this with bytes that did not come out of an inbox.
+    #[must_use]
+    pub fn restore(provider: Arc<Provider>, stored: Restored) -> Self {
+        let event = provider.envelope().read(&stored.body, &stored.headers);
+        Self(Arc::new(Inner {
+            provider,
+            tenant: stored.tenant,
+            secret_label: stored.secret_label,
+            signed_at: None,
+            received_at: stored.received_at,
+            headers: stored.headers,
+            body: stored.body,
+            event,
+        }))
+    }
+
+    /// Keeps the request's headers with the delivery, without those that hold
+    /// a signature, a token or another credential.
+    #[must_use]
+    pub fn with_headers(mut self, mut headers: HeaderMap) -> Self {
+        for name in [
+            header::AUTHORIZATION,
+            header::COOKIE,
+            header::PROXY_AUTHORIZATION,
+        ] {
+            headers.remove(name);
+        }
+        headers.remove(self.0.provider.scheme().header());
+        Arc::make_mut(&mut self.0).headers = headers;
+        self
+    }
+
+    /// Who sent it.
+    #[must_use]
+    pub fn provider(&self) -> &Arc<Provider> {
+        &self.0.provider
+    }
+
+    /// Whose secret matched, where a lookup chose it.
+    #[must_use]
+    pub fn tenant(&self) -> Option<&Text> {
+        self.0.tenant.as_ref()
+    }
+
+    /// The label of the secret that matched.
+    #[must_use]
+    pub fn secret_label(&self) -> Option<&Text> {
+        self.0.secret_label.as_ref()
+    }
+
+    /// When the provider signed it, where it signs a time.
+    #[must_use]
+    pub fn signed_at(&self) -> Option<SystemTime> {
+        self.0.signed_at
+    }
+
+    /// When it came.
+    #[must_use]
+    pub fn received_at(&self) -> SystemTime {
+        self.0.received_at
+    }
+
+    /// The headers that were kept with it: none right after verification,
+    /// where the request still has them.
+    #[must_use]
+    pub fn headers(&self) -> &HeaderMap {
+        &self.0.headers
+    }
+
+    /// The bytes as received.
+    #[must_use]
+    pub fn body(&self) -> &Bytes {
+        &self.0.body
+    }
+
+    /// What its envelope says of the event.
+    ///
+    /// # Errors
+    ///
+    /// [`Unusable`] when the body is authentic but names no event.
+    pub fn event(&self) -> Result<&EventHead, Unusable> {
+        self.0.event.as_ref().map_err(|reason| *reason)
+    }
+}
+
+impl fmt::Debug for Delivery {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Delivery")
+            .field("provider", &self.0.provider.name())
+            .field("tenant", &self.0.tenant)
+            .field("event_type", &self.event().map(EventHead::event_type))
+            .field("body_bytes", &self.0.body.len())
+            .finish_non_exhaustive()
+    }
+}

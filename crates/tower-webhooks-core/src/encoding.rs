@@ -1,0 +1,168 @@
+//! Strict decoding of digests and keys: one spelling for one value.
+
+use base64::{
+    Engine as _, alphabet,
+    engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig, general_purpose},
+};
+use serde::{Deserialize, Serialize};
+use zeroize::Zeroizing;
+
+/// The longest digest in use: SHA-512.
+pub(crate) const MAX_DIGEST: usize = 64;
+
+/// Room for a decoder that works in whole groups of three bytes.
+const SCRATCH: usize = MAX_DIGEST + 8;
+
+const BASE64_UNPADDED_TOO: GeneralPurpose = GeneralPurpose::new(
+    &alphabet::STANDARD,
+    GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
+);
+
+/// How a digest is written in a header.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+#[non_exhaustive]
+pub enum Encoding {
+    /// RFC 4648 base64 with padding; non-canonical spellings are refused.
+    Base64,
+    /// RFC 4648 base64url, without padding or with all of it.
+    Base64url,
+    /// Hexadecimal, in lower or upper case. The default, since most providers
+    /// use it.
+    #[default]
+    Hex,
+}
+
+/// A digest as a header claims it, or as computed here.
+#[derive(Clone, Copy)]
+pub(crate) struct Digest {
+    bytes: [u8; MAX_DIGEST],
+    len: usize,
+}
+
+impl Digest {
+    pub(crate) fn new(digest: &[u8]) -> Self {
+        let mut bytes = [0; MAX_DIGEST];
+        let len = digest.len().min(MAX_DIGEST);
+        for (to, from) in bytes.iter_mut().zip(digest) {
+            *to = *from;
+        }
+        Self { bytes, len }
+    }
+
+    pub(crate) fn as_slice(&self) -> &[u8] {
+        self.bytes.get(..self.len).unwrap_or_default()
+    }
+}
+
+impl Encoding {
+    /// Decodes a digest of exactly `len` bytes, or nothing.
+    pub(crate) fn decode_digest(self, text: &[u8], len: usize) -> Option<Digest> {
+        let mut scratch = [0; SCRATCH];
+        let decoded = match self {
+            Self::Hex => {
+                if text.len() != len.checked_mul(2)? {
+                    return None;
+                }
+                const_hex::decode_to_slice(text, scratch.get_mut(..len)?).ok()?;
+                len
+            }
+            Self::Base64 => general_purpose::STANDARD
+                .decode_slice(text, &mut scratch)
+                .ok()?,
+            Self::Base64url => {
+                let engine = if text.ends_with(b"=") {
+                    general_purpose::URL_SAFE
+                } else {
+                    general_purpose::URL_SAFE_NO_PAD
+                };
+                engine.decode_slice(text, &mut scratch).ok()?
+            }
+        };
+        (decoded == len).then(|| Digest::new(scratch.get(..len).unwrap_or_default()))
+    }
+
+    /// Writes a digest as a sender does.
+    pub(crate) fn encode(self, digest: &[u8]) -> String {
+        match self {
+            Self::Hex => const_hex::encode(digest),
+            Self::Base64 => general_purpose::STANDARD.encode(digest),
+            Self::Base64url => general_purpose::URL_SAFE_NO_PAD.encode(digest),
+        }
+    }
+}
+
+/// Decodes key material written in base64; padding may be left out, as the
+/// Standard Webhooks libraries allow.
+pub(crate) fn key_from_base64(text: &str) -> Option<Zeroizing<Vec<u8>>> {
+    BASE64_UNPADDED_TOO.decode(text).ok().map(Zeroizing::new)
+}
+
+/// Decodes key material written in hexadecimal, without a `0x`.
+pub(crate) fn key_from_hex(text: &str) -> Option<Zeroizing<Vec<u8>>> {
+    if text.starts_with("0x") {
+        return None;
+    }
+    const_hex::decode(text).ok().map(Zeroizing::new)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn hex_in_either_case_is_one_digest() {
+        let lower = Encoding::Hex.decode_digest(b"00ff", 2).unwrap();
+        let upper = Encoding::Hex.decode_digest(b"00FF", 2).unwrap();
+        assert_eq!(lower.as_slice(), [0x00, 0xff]);
+        assert_eq!(upper.as_slice(), lower.as_slice());
+    }
+
+    #[test]
+    fn hex_of_another_length_prefix_or_alphabet_is_refused() {
+        for text in ["00f", "00ff0", "00ff00", "0x00", "0x0f", "00fg", "", " 0ff"] {
+            assert!(
+                Encoding::Hex.decode_digest(text.as_bytes(), 2).is_none(),
+                "{text}"
+            );
+        }
+    }
+
+    #[test]
+    fn base64_has_one_spelling() {
+        assert_eq!(
+            Encoding::Base64
+                .decode_digest(b"AP8=", 2)
+                .unwrap()
+                .as_slice(),
+            [0x00, 0xff]
+        );
+        for text in ["AP8", "AP9=", "AP8==", "AP8= ", "AP8=\n", "AP_=", "AP8A"] {
+            assert!(
+                Encoding::Base64.decode_digest(text.as_bytes(), 2).is_none(),
+                "{text}"
+            );
+        }
+    }
+
+    #[test]
+    fn base64url_may_leave_its_padding_out() {
+        for text in ["__8", "__8="] {
+            let digest = Encoding::Base64url
+                .decode_digest(text.as_bytes(), 2)
+                .unwrap();
+            assert_eq!(digest.as_slice(), [0xff, 0xff], "{text}");
+        }
+        assert!(Encoding::Base64url.decode_digest(b"//8", 2).is_none());
+    }
+
+    #[test]
+    fn a_digest_comes_back_from_its_own_text() {
+        let digest: Vec<u8> = (0..64).collect();
+        for encoding in [Encoding::Hex, Encoding::Base64, Encoding::Base64url] {
+            let text = encoding.encode(&digest);
+            let back = encoding.decode_digest(text.as_bytes(), 64).unwrap();
+            assert_eq!(back.as_slice(), digest, "{encoding:?}");
+        }
+    }
+}

@@ -1,0 +1,169 @@
+//! Where one value lies, in Rust and as text.
+
+use http::HeaderName;
+use serde::{Deserialize, Serialize};
+
+use crate::{ProviderError, provider::Mistake};
+
+const HEADER: &str = "header:";
+const EVENT_TYPE: &str = "event-type";
+
+/// Where one value lies: at one place, or joined from several.
+///
+/// As text, a place is a JSON pointer (RFC 6901), `header:NAME`, or
+/// `event-type` for the type that was found before.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(from = "LocatorData", into = "LocatorData")]
+pub struct Locator {
+    pub(crate) parts: Vec<LocatorPart>,
+    pub(crate) join: String,
+}
+
+/// One part of a value: the first of these places that holds anything.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LocatorPart {
+    pub(crate) any: Vec<Place>,
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) lower_case: bool,
+}
+
+/// One place in a delivery.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+#[non_exhaustive]
+pub enum Place {
+    /// The event type that was found before.
+    EventType,
+    /// A header's value.
+    Header(HeaderName),
+    /// A JSON pointer (RFC 6901) into the body; text or a whole number.
+    Pointer(String),
+}
+
+impl Locator {
+    /// Joins several parts with the text between them. All must be there.
+    #[must_use]
+    pub fn joined(join: impl Into<String>, parts: impl IntoIterator<Item = LocatorPart>) -> Self {
+        Self {
+            parts: parts.into_iter().collect(),
+            join: join.into(),
+        }
+    }
+
+    pub(crate) fn places(&self) -> impl Iterator<Item = &Place> {
+        self.parts.iter().flat_map(|part| &part.any)
+    }
+}
+
+impl LocatorPart {
+    /// The first of these places that holds anything. Strings are JSON
+    /// pointers.
+    #[must_use]
+    pub fn any<P: Into<Place>>(places: impl IntoIterator<Item = P>) -> Self {
+        Self {
+            any: places.into_iter().map(Into::into).collect(),
+            lower_case: false,
+        }
+    }
+
+    /// Turns what is found into lower case.
+    #[must_use]
+    pub const fn in_lower_case(mut self) -> Self {
+        self.lower_case = true;
+        self
+    }
+}
+
+impl From<Place> for Locator {
+    fn from(place: Place) -> Self {
+        Self::joined("", [LocatorPart::any([place])])
+    }
+}
+
+impl From<&str> for Locator {
+    fn from(pointer: &str) -> Self {
+        Place::from(pointer).into()
+    }
+}
+
+impl From<HeaderName> for Locator {
+    fn from(header: HeaderName) -> Self {
+        Place::Header(header).into()
+    }
+}
+
+impl From<&str> for Place {
+    fn from(pointer: &str) -> Self {
+        Self::Pointer(pointer.to_owned())
+    }
+}
+
+impl TryFrom<String> for Place {
+    type Error = ProviderError;
+
+    fn try_from(text: String) -> Result<Self, ProviderError> {
+        if text == EVENT_TYPE {
+            return Ok(Self::EventType);
+        }
+        if let Some(name) = text.strip_prefix(HEADER) {
+            return name
+                .parse()
+                .map(Self::Header)
+                .map_err(|_| Mistake::HeaderName(text).into());
+        }
+        if text.starts_with('/') {
+            return Ok(Self::Pointer(text));
+        }
+        Err(Mistake::Place(text).into())
+    }
+}
+
+impl From<Place> for String {
+    fn from(place: Place) -> Self {
+        match place {
+            Place::EventType => EVENT_TYPE.to_owned(),
+            Place::Header(name) => format!("{HEADER}{name}"),
+            Place::Pointer(pointer) => pointer,
+        }
+    }
+}
+
+/// As written: one place, or parts to join.
+#[derive(Serialize, Deserialize)]
+#[serde(untagged)]
+enum LocatorData {
+    One(Place),
+    Joined {
+        join: String,
+        parts: Vec<LocatorPart>,
+    },
+}
+
+impl From<LocatorData> for Locator {
+    fn from(data: LocatorData) -> Self {
+        match data {
+            LocatorData::One(place) => place.into(),
+            LocatorData::Joined { join, parts } => Self { parts, join },
+        }
+    }
+}
+
+impl From<Locator> for LocatorData {
+    fn from(locator: Locator) -> Self {
+        if let [
+            LocatorPart {
+                any,
+                lower_case: false,
+            },
+        ] = locator.parts.as_slice()
+            && let [place] = any.as_slice()
+        {
+            return Self::One(place.clone());
+        }
+        Self::Joined {
+            join: locator.join,
+            parts: locator.parts,
+        }
+    }
+}

@@ -1,0 +1,59 @@
+//! Verifies webhook deliveries: bytes, headers and time in; a delivery or a
+//! rejection out. No I/O, no runtime.
+//!
+//! * [`Provider`] describes who sends, as data; [`providers`] has the presets.
+//! * [`Verifier`] checks requests against an endpoint's [`Secrets`] and is
+//!   what makes a [`Delivery`]; refusals are [`Rejection`]s of a closed set
+//!   of kinds.
+//! * [`Signer`] makes what a provider would send.
+//!
+//! The one thing here that reaches outside is [`Secrets::from_env`].
+//!
+//! ```
+//! use std::time::SystemTime;
+//! use http::{HeaderMap, Method, Uri};
+//! use tower_webhooks_core::{Head, RejectionKind, Secrets, Verifier, providers};
+//!
+//! let verifier = Verifier::new(providers::monterrey(), &Secrets::new("whsec_of_the_shop")?)?;
+//! let unsigned = HeaderMap::new();
+//! let refused = verifier.provider().screen(&unsigned, SystemTime::now()).unwrap_err();
+//! assert_eq!(refused.kind(), RejectionKind::SignatureMissing);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+#![warn(clippy::arithmetic_side_effects, clippy::indexing_slicing)]
+
+mod clock;
+mod data;
+mod delivery;
+mod encoding;
+mod envelope;
+mod event_type;
+mod mac;
+mod provider;
+mod rejection;
+mod scheme;
+mod secret;
+mod sign;
+mod text;
+mod timestamp;
+mod verify;
+
+pub use clock::{Clock, ManualClock, SystemClock};
+pub use delivery::{Delivery, Restored};
+pub use encoding::Encoding;
+pub use envelope::{Envelope, EventHead, Locator, LocatorPart, Place, Unusable};
+pub use event_type::EventType;
+pub use mac::Algorithm;
+pub use provider::{
+    AlsoSent, Answer, Answers, EventInfo, Events, Provider, ProviderError, ReplyRule, Resigned,
+    Retries, SentValue, presets as providers,
+};
+pub use rejection::{Rejection, RejectionKind};
+pub use scheme::{
+    HmacScheme, KeyEncoding, KeyForm, Layout, Part, Prefix, Scheme, Screened, TokenScheme,
+};
+pub use secret::{MAX_SECRETS, Secret, SecretError, SecretErrorKind, Secrets};
+pub use sign::{SignError, Signer};
+pub use text::Text;
+pub use timestamp::{SignedTimestamp, TimeUnit, TimestampPlace};
+pub use verify::{Head, SetupError, Verifier};

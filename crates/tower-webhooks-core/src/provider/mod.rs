@@ -1,0 +1,360 @@
+//! Who sends, as a value.
+//!
+//! A preset returns one; a user's own comes from Rust or from TOML, and needs
+//! no code here:
+//!
+//! ```
+//! use tower_webhooks_core::Provider;
+//!
+//! let acme: Provider = toml::from_str(r#"
+//!     name = "acme"
+//!
+//!     [scheme]
+//!     kind = "hmac"
+//!     header = "x-acme-signature"
+//!     prefix = { required = "sha256=" }
+//!
+//!     [envelope]
+//!     event_type = "/type"
+//!     id = "/id"
+//!     data = "/data"
+//! "#)?;
+//! assert_eq!(acme.name(), "acme");
+//! assert_eq!(acme.scheme().describe(), "HMAC-SHA256 over body");
+//! # Ok::<(), toml::de::Error>(())
+//! ```
+
+mod catalogue;
+mod check;
+pub mod presets;
+
+use std::time::Duration;
+
+use http::HeaderName;
+use serde::{Deserialize, Serialize};
+
+pub use catalogue::{
+    AlsoSent, Answer, Answers, EventInfo, Events, ReplyRule, Resigned, Retries, SentValue,
+};
+pub(crate) use check::Mistake;
+pub use check::ProviderError;
+
+use crate::{
+    Envelope, Rejection, Screened, Text,
+    envelope::{Locator, Place},
+    scheme::Scheme,
+};
+
+/// Who sends: how it signs, how its events are shaped, how it retries, and
+/// what it wants answered.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "ProviderData", into = "ProviderData")]
+pub struct Provider(ProviderData);
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ProviderData {
+    name: Text,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    title: Option<Text>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    source: Option<Text>,
+    scheme: Scheme,
+    envelope: Envelope,
+    #[serde(default)]
+    answers: Answers,
+    #[serde(default)]
+    retries: Retries,
+    #[serde(default)]
+    events: Events,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    replies: Vec<ReplyRule>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    max_body_bytes: Option<usize>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    also_sent: Vec<AlsoSent>,
+    /// What its signature does not cover, in words.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    not_covered: Vec<Text>,
+    /// What its documents leave open and is ours.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    ours: Vec<Text>,
+}
+
+/// How long deduplication by the body's hash lasts where a provider's retry
+/// span is not known. Three days: the longest span that the providers whose
+/// schedules are public commonly use.
+const UNKNOWN_RETRY_SPAN: Duration = Duration::from_secs(72 * 60 * 60);
+
+impl Provider {
+    /// A provider of that name (lower case with hyphens), scheme and
+    /// envelope; everything else at its default.
+    #[must_use]
+    pub fn new(name: impl Into<Text>, scheme: Scheme, envelope: Envelope) -> Self {
+        Self(ProviderData {
+            name: name.into(),
+            title: None,
+            source: None,
+            scheme,
+            envelope,
+            answers: Answers::default(),
+            retries: Retries::default(),
+            events: Events::default(),
+            replies: Vec::new(),
+            max_body_bytes: None,
+            also_sent: Vec::new(),
+            not_covered: Vec::new(),
+            ours: Vec::new(),
+        })
+    }
+
+    /// Names the provider as it writes itself. The default is its name.
+    #[must_use]
+    pub fn with_title(mut self, title: impl Into<Text>) -> Self {
+        self.0.title = Some(title.into());
+        self
+    }
+
+    /// Cites where the description was read, and on which day.
+    #[must_use]
+    pub fn with_source(mut self, source: impl Into<Text>) -> Self {
+        self.0.source = Some(source.into());
+        self
+    }
+
+    /// Replaces how it authenticates its requests.
+    #[must_use]
+    pub fn with_scheme(mut self, scheme: Scheme) -> Self {
+        self.0.scheme = scheme;
+        self
+    }
+
+    /// Replaces how its events are shaped.
+    #[must_use]
+    pub fn with_envelope(mut self, envelope: Envelope) -> Self {
+        self.0.envelope = envelope;
+        self
+    }
+
+    /// Replaces what it is answered. The default is an empty 200, and an empty
+    /// 401.
+    #[must_use]
+    pub fn with_answers(mut self, answers: Answers) -> Self {
+        self.0.answers = answers;
+        self
+    }
+
+    /// Replaces how it retries. The default is unknown.
+    #[must_use]
+    pub fn with_retries(mut self, retries: Retries) -> Self {
+        self.0.retries = retries;
+        self
+    }
+
+    /// Replaces its event types. The default is an open, empty list.
+    #[must_use]
+    pub fn with_events(mut self, events: Events) -> Self {
+        self.0.events = events;
+        self
+    }
+
+    /// Names events that want an answer decided on the spot.
+    #[must_use]
+    pub fn with_replies(mut self, replies: impl IntoIterator<Item = ReplyRule>) -> Self {
+        self.0.replies = replies.into_iter().collect();
+        self
+    }
+
+    /// Sets a size limit of its own, in bytes. The default is the endpoint's.
+    #[must_use]
+    pub const fn with_max_body_bytes(mut self, max_body_bytes: usize) -> Self {
+        self.0.max_body_bytes = Some(max_body_bytes);
+        self
+    }
+
+    /// Names the headers that it sends besides and does not sign. They are
+    /// never trusted; a sender's side adds them to look like the provider.
+    #[must_use]
+    pub fn with_also_sent(mut self, also_sent: impl IntoIterator<Item = AlsoSent>) -> Self {
+        self.0.also_sent = also_sent.into_iter().collect();
+        self
+    }
+
+    /// Says what its signature does not cover.
+    #[must_use]
+    pub fn with_not_covered<T: Into<Text>>(
+        mut self,
+        not_covered: impl IntoIterator<Item = T>,
+    ) -> Self {
+        self.0.not_covered = not_covered.into_iter().map(Into::into).collect();
+        self
+    }
+
+    /// Says which of these values its documents leave open.
+    #[must_use]
+    pub fn with_ours<T: Into<Text>>(mut self, ours: impl IntoIterator<Item = T>) -> Self {
+        self.0.ours = ours.into_iter().map(Into::into).collect();
+        self
+    }
+
+    /// Its name: lower case with hyphens.
+    #[must_use]
+    pub const fn name(&self) -> &Text {
+        &self.0.name
+    }
+
+    /// Its name as it writes itself.
+    #[must_use]
+    pub fn title(&self) -> &Text {
+        self.0.title.as_ref().unwrap_or(&self.0.name)
+    }
+
+    /// Where the description was read, and on which day.
+    #[must_use]
+    pub const fn source(&self) -> Option<&Text> {
+        self.0.source.as_ref()
+    }
+
+    /// How it authenticates its requests.
+    #[must_use]
+    pub const fn scheme(&self) -> &Scheme {
+        &self.0.scheme
+    }
+
+    /// How its events are shaped.
+    #[must_use]
+    pub const fn envelope(&self) -> &Envelope {
+        &self.0.envelope
+    }
+
+    /// What it is answered.
+    #[must_use]
+    pub const fn answers(&self) -> &Answers {
+        &self.0.answers
+    }
+
+    /// How it retries.
+    #[must_use]
+    pub const fn retries(&self) -> &Retries {
+        &self.0.retries
+    }
+
+    /// Its event types.
+    #[must_use]
+    pub const fn events(&self) -> &Events {
+        &self.0.events
+    }
+
+    /// The events that want an answer decided on the spot.
+    #[must_use]
+    pub fn replies(&self) -> &[ReplyRule] {
+        &self.0.replies
+    }
+
+    /// Its own size limit, in bytes.
+    #[must_use]
+    pub const fn max_body_bytes(&self) -> Option<usize> {
+        self.0.max_body_bytes
+    }
+
+    /// The headers that it sends besides and does not sign.
+    #[must_use]
+    pub fn also_sent(&self) -> &[AlsoSent] {
+        &self.0.also_sent
+    }
+
+    /// What its signature does not cover, in words.
+    #[must_use]
+    pub fn not_covered(&self) -> &[Text] {
+        &self.0.not_covered
+    }
+
+    /// Which of these values its documents leave open.
+    #[must_use]
+    pub fn ours(&self) -> &[Text] {
+        &self.0.ours
+    }
+
+    /// How long a redelivery of one event may come after the first: the whole
+    /// retry schedule with its time-outs, or 72 h where it is not known.
+    #[must_use]
+    pub fn retry_span(&self) -> Duration {
+        self.0.retries.span().unwrap_or(UNKNOWN_RETRY_SPAN)
+    }
+
+    /// Whether the event's id is covered by the signature. One that is not can
+    /// be changed by whoever replays a captured request.
+    #[must_use]
+    pub fn signs_id(&self) -> bool {
+        self.0
+            .envelope
+            .id()
+            .is_some_and(|locator| self.signs(locator))
+    }
+
+    /// Whether the event's type is covered by the signature.
+    #[must_use]
+    pub fn signs_type(&self) -> bool {
+        self.signs(self.0.envelope.event_type())
+    }
+
+    fn signs(&self, locator: &Locator) -> bool {
+        locator.places().all(|place| match place {
+            Place::EventType => self.signs(self.0.envelope.event_type()),
+            Place::Header(name) => self.0.scheme.covers_header(name),
+            Place::Pointer(_) => self.0.scheme.covers_body(),
+        })
+    }
+
+    /// Refuses a request that cannot be authentic, by its headers alone.
+    ///
+    /// # Errors
+    ///
+    /// A [`Rejection`] when the signature header is absent, repeated or
+    /// cannot be a signature, or when the signed timestamp is not fresh.
+    pub fn screen(
+        &self,
+        headers: &http::HeaderMap,
+        now: std::time::SystemTime,
+    ) -> Result<Screened, Rejection> {
+        self.0.scheme.screen(headers, now)
+    }
+
+    /// Replaces the tolerance of the signed timestamp, in both directions.
+    /// Changes nothing for a provider that signs no time.
+    #[must_use]
+    pub fn with_tolerance(mut self, tolerance: Duration) -> Self {
+        if let Scheme::Hmac(scheme) = &mut self.0.scheme
+            && let Some(timestamp) = scheme.timestamp.take()
+        {
+            scheme.timestamp = Some(timestamp.with_tolerance(tolerance));
+        }
+        self
+    }
+
+    /// Replaces the header that holds the signature or the token.
+    #[must_use]
+    pub fn with_signature_header(mut self, header: HeaderName) -> Self {
+        match &mut self.0.scheme {
+            Scheme::Hmac(scheme) => scheme.header = header,
+            Scheme::Token(scheme) => scheme.header = header,
+        }
+        self
+    }
+}
+
+impl TryFrom<ProviderData> for Provider {
+    type Error = ProviderError;
+
+    fn try_from(data: ProviderData) -> Result<Self, ProviderError> {
+        let provider = Self(data);
+        provider.check()?;
+        Ok(provider)
+    }
+}
+
+impl From<Provider> for ProviderData {
+    fn from(provider: Provider) -> Self {
+        provider.0
+    }
+}
