@@ -13,9 +13,11 @@ pub(crate) const MAX_DIGEST: usize = 64;
 /// Room for a decoder that works in whole groups of three bytes.
 const SCRATCH: usize = MAX_DIGEST + 8;
 
-const BASE64_UNPADDED_TOO: GeneralPurpose = GeneralPurpose::new(
+const KEY_BASE64: GeneralPurpose = GeneralPurpose::new(
     &alphabet::STANDARD,
-    GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
+    GeneralPurposeConfig::new()
+        .with_decode_padding_mode(DecodePaddingMode::Indifferent)
+        .with_decode_allow_trailing_bits(true),
 );
 
 /// How a digest is written in a header.
@@ -92,10 +94,12 @@ impl Encoding {
     }
 }
 
-/// Decodes key material written in base64; padding may be left out, as the
-/// Standard Webhooks libraries allow.
+/// Decodes key material written in base64. Padding may be left out and the
+/// bits beyond the last byte are ignored, as the Standard Webhooks libraries
+/// do: unlike a digest, a key is configured and not sent, so that a second
+/// spelling of it opens nothing.
 pub(crate) fn key_from_base64(text: &str) -> Option<Zeroizing<Vec<u8>>> {
-    BASE64_UNPADDED_TOO.decode(text).ok().map(Zeroizing::new)
+    KEY_BASE64.decode(text).ok().map(Zeroizing::new)
 }
 
 /// Decodes key material written in hexadecimal, without a `0x`.
@@ -154,6 +158,16 @@ mod tests {
             assert_eq!(digest.as_slice(), [0xff, 0xff], "{text}");
         }
         assert!(Encoding::Base64url.decode_digest(b"//8", 2).is_none());
+    }
+
+    #[test]
+    fn a_key_may_leave_its_padding_out_and_its_last_bits_set() {
+        for text in ["AP8=", "AP8", "AP9=", "AP9"] {
+            assert_eq!(key_from_base64(text).unwrap().as_slice(), [0x00, 0xff]);
+        }
+        for text in ["A", "AP8==", "AP_", "AP8 ", "A=P8"] {
+            assert!(key_from_base64(text).is_none(), "{text}");
+        }
     }
 
     #[test]

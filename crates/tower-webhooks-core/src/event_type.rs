@@ -15,10 +15,12 @@
 /// assert_eq!(OrderPaid::EVENT_TYPE, "order.paid");
 /// ```
 #[diagnostic::on_unimplemented(
-    message = "`{Self}` does not name the event that it is the payload of",
-    note = "add `#[derive(EventType)]` and `#[event(\"the.type\")]` to it, or register the handler with `.on(\"the.type\", …)`"
+    message = "`{Self}` does not name its event",
+    label = "no event type known for this payload",
+    note = "derive it: `#[derive(EventType)]` with `#[event(\"…\")]`, or register the handler by name with `.on(\"…\", handler)`"
 )]
 pub trait EventType {
-    /// The event's type, as the provider writes it.
+    /// The event's type as the provider spells it. One exact type, not a
+    /// pattern.
     const EVENT_TYPE: &'static str;
 }

@@ -94,7 +94,7 @@ impl fmt::Debug for Secret {
 /// ```
 /// use tower_webhooks_core::Secrets;
 ///
-/// let secrets = Secrets::new("the-new-one")?.add("the-old-one")?;
+/// let secrets = Secrets::new("the-new-one")?.with_previous("the-old-one")?;
 /// assert_eq!(secrets.iter().count(), 2);
 /// assert!(!format!("{secrets:?}").contains("the-new-one"));
 /// assert!(Secrets::new("  ").is_err());
@@ -115,13 +115,13 @@ impl Secrets {
         Secret::new(text).map(Self::from)
     }
 
-    /// Adds a secret that is accepted too.
+    /// Adds a secret that is accepted too: the one before, during a rotation.
     ///
     /// # Errors
     ///
     /// [`SecretErrorKind::Empty`] as for [`Secret::new`], and
     /// [`SecretErrorKind::TooMany`] beyond [`MAX_SECRETS`].
-    pub fn add(self, text: impl Into<String>) -> Result<Self, SecretError> {
+    pub fn with_previous(self, text: impl Into<String>) -> Result<Self, SecretError> {
         self.add_secret(Secret::new(text)?)
     }
 
@@ -298,7 +298,7 @@ mod tests {
 
     #[test]
     fn debug_shows_no_secret() {
-        let secrets = Secrets::new("swordfish").unwrap().add("tunafish").unwrap();
+        let secrets = Secrets::new("swordfish").unwrap().with_previous("tunafish").unwrap();
         assert!(!format!("{secrets:?}").contains("fish"));
     }
 
@@ -347,9 +347,9 @@ mod tests {
     fn a_fifth_secret_is_refused() {
         let mut secrets = Secrets::new("a").unwrap();
         for text in ["b", "c", "d"] {
-            secrets = secrets.add(text).unwrap();
+            secrets = secrets.with_previous(text).unwrap();
         }
-        assert_eq!(kind(secrets.add("e")), SecretErrorKind::TooMany);
+        assert_eq!(kind(secrets.with_previous("e")), SecretErrorKind::TooMany);
     }
 
     #[test]

@@ -217,6 +217,7 @@ pub(crate) fn from_unix_ms(ms: i64) -> Option<SystemTime> {
 }
 
 #[cfg(test)]
+#[expect(clippy::arithmetic_side_effects, reason = "times made up for a test")]
 mod tests {
     use super::*;
 

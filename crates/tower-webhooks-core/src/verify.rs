@@ -9,7 +9,7 @@ use crate::{
     Delivery, Provider, ProviderError, Rejection, RejectionKind, Screened, SecretError, Secrets,
     Text,
     delivery::Verified,
-    mac::same,
+    mac::{Mac, same},
     scheme::{HmacScheme, Keys, Material, Part, Scheme},
 };
 
@@ -110,6 +110,11 @@ impl Verifier {
         &self.provider
     }
 
+    /// The labels of the secrets, in the order in which they are tried.
+    pub fn labels(&self) -> impl Iterator<Item = &Text> {
+        self.keys.labels()
+    }
+
     /// Decides what can be decided before the body is read: for a shared
     /// token everything, for a signature nothing.
     ///
@@ -179,7 +184,7 @@ impl Verifier {
             let Material::Mac(mac) = &key.material else {
                 continue;
             };
-            let mut mac = mac.clone();
+            let mut mac = Mac::clone(mac);
             for part in &scheme.signed {
                 match part {
                     Part::Body => mac.update(body),

@@ -33,7 +33,7 @@ struct Node {
     /// Which of its parent's children it is.
     number: u32,
     slot: Option<usize>,
-    children: BTreeMap<String, Node>,
+    children: BTreeMap<String, Self>,
 }
 
 impl Node {

@@ -26,7 +26,7 @@ pub(crate) struct Key {
 
 #[derive(Clone)]
 pub(crate) enum Material {
-    Mac(Mac),
+    Mac(Box<Mac>),
     Token(Digest),
 }
 
@@ -47,6 +47,10 @@ impl Keys {
             })
             .collect::<Result<_, _>>()
             .map(Self)
+    }
+
+    pub(crate) fn labels(&self) -> impl Iterator<Item = &Text> {
+        self.0.iter().map(|key| &key.label)
     }
 
     /// The keys that still count at `now`.
@@ -87,7 +91,7 @@ impl Material {
             Scheme::Hmac(scheme) => {
                 let key = scheme.key.decode(text)?;
                 Mac::new(scheme.algorithm, &key)
-                    .map(Self::Mac)
+                    .map(|mac| Self::Mac(Box::new(mac)))
                     .ok_or_else(|| SecretErrorKind::Malformed.into())
             }
         }

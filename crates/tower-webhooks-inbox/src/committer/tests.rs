@@ -1,0 +1,531 @@
+use std::{
+    collections::HashSet,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+    },
+    time::{Duration, SystemTime},
+};
+
+use tokio::sync::Semaphore;
+use tower_webhooks_core::Text;
+
+use super::*;
+use crate::{
+    Applied, Batch, BoxFuture, DecidedBy, Durability, Erase, EventRecord, EventSeq, Filter,
+    Listing, MemoryInbox, Page, Pattern, Pruned, Replayed, Reply, Retention, Selection, Settlement,
+    Stats, Want, Work,
+};
+
+/// A store that can be held up and made to fail, over one in memory.
+#[derive(Debug)]
+struct Faulty {
+    inner: MemoryInbox,
+    /// One permit lets one batch through.
+    gate: Semaphore,
+    /// The sizes of the batches that were applied: intake, settles.
+    batches: Mutex<Vec<(usize, usize)>>,
+    applies: AtomicUsize,
+    /// Ids that cannot be stored.
+    bad: HashSet<&'static str>,
+    failing: Mutex<Option<InboxErrorKind>>,
+    refusing_intake: AtomicBool,
+    panicking: AtomicBool,
+    short: AtomicBool,
+}
+
+impl Faulty {
+    fn new(permits: usize) -> Self {
+        Self {
+            inner: MemoryInbox::new(),
+            gate: Semaphore::new(permits),
+            batches: Mutex::default(),
+            applies: AtomicUsize::new(0),
+            bad: HashSet::new(),
+            failing: Mutex::default(),
+            refusing_intake: AtomicBool::new(false),
+            panicking: AtomicBool::new(false),
+            short: AtomicBool::new(false),
+        }
+    }
+
+    fn open() -> Self {
+        Self::new(Semaphore::MAX_PERMITS)
+    }
+
+    fn check_batch(&self, batch: &Batch) -> Result<(), InboxErrorKind> {
+        assert!(!self.panicking.swap(false, Ordering::SeqCst), "as asked");
+        if let Some(kind) = *self.failing.lock().unwrap() {
+            return Err(kind);
+        }
+        let intake = batch.inserts.len() + batch.reserves.len();
+        if self.refusing_intake.load(Ordering::SeqCst) && intake > 0 {
+            return Err(InboxErrorKind::Full);
+        }
+        let is_bad = |event: &NewEvent| self.bad.contains(event.id.as_deref().unwrap_or_default());
+        if batch.inserts.iter().any(is_bad) {
+            return Err(InboxErrorKind::Data);
+        }
+        Ok(())
+    }
+}
+
+impl Inbox for Faulty {
+    fn apply(&self, batch: Batch) -> BoxFuture<'_, Result<Applied, InboxError>> {
+        Box::pin(async move {
+            self.gate.acquire().await.unwrap().forget();
+            self.applies.fetch_add(1, Ordering::SeqCst);
+            for event in &batch.inserts {
+                assert!(event.body_sha256.is_some(), "hashed before it is stored");
+            }
+            self.check_batch(&batch)
+                .map_err(|kind| InboxError::new(kind, "as asked"))?;
+            let size = (
+                batch.inserts.len() + batch.reserves.len(),
+                batch.settles.len(),
+            );
+            let mut applied = self.inner.apply(batch).await?;
+            self.batches.lock().unwrap().push(size);
+            if self.short.load(Ordering::SeqCst) {
+                applied.inserts.pop();
+            }
+            Ok(applied)
+        })
+    }
+
+    fn next_due<'a>(
+        &'a self,
+        wants: &'a [Want],
+    ) -> BoxFuture<'a, Result<Option<Duration>, InboxError>> {
+        self.inner.next_due(wants)
+    }
+
+    fn list<'a>(
+        &'a self,
+        filter: &'a Filter,
+        page: Page,
+    ) -> BoxFuture<'a, Result<Listing, InboxError>> {
+        self.inner.list(filter, page)
+    }
+
+    fn get(&self, seq: EventSeq) -> BoxFuture<'_, Result<Option<EventRecord>, InboxError>> {
+        self.inner.get(seq)
+    }
+
+    fn stats(&self) -> BoxFuture<'_, Result<Stats, InboxError>> {
+        self.inner.stats()
+    }
+
+    fn replay<'a>(
+        &'a self,
+        selection: &'a Selection,
+    ) -> BoxFuture<'a, Result<Replayed, InboxError>> {
+        self.inner.replay(selection)
+    }
+
+    fn prune<'a>(
+        &'a self,
+        retention: &'a Retention,
+        max_rows: usize,
+    ) -> BoxFuture<'a, Result<Pruned, InboxError>> {
+        self.inner.prune(retention, max_rows)
+    }
+
+    fn erase<'a>(&'a self, what: &'a Erase) -> BoxFuture<'a, Result<u64, InboxError>> {
+        self.inner.erase(what)
+    }
+
+    fn check(&self) -> BoxFuture<'_, Result<Durability, InboxError>> {
+        self.inner.check()
+    }
+}
+
+fn event(id: &str) -> NewEvent {
+    let mut event = NewEvent::new("shop", format!("body of {id}"), SystemTime::UNIX_EPOCH);
+    event.id = Some(Text::from(id));
+    event
+}
+
+fn start(inbox: &Arc<Faulty>) -> Committer {
+    Committer::start(inbox.clone(), CommitterOptions::new())
+}
+
+fn claim() -> Claim {
+    Claim {
+        worker: Text::from("worker"),
+        wants: vec![Want {
+            endpoint: Text::from("shop"),
+            handler: Text::from("ship"),
+            free: 100,
+        }],
+        lease: Duration::from_secs(30),
+    }
+}
+
+async fn register(committer: &Committer) {
+    let registration = Registration {
+        endpoint: Text::from("shop"),
+        handler: Text::from("ship"),
+        pattern: Pattern::all(),
+        fallback: false,
+    };
+    committer
+        .register(vec![registration])
+        .unwrap()
+        .await
+        .unwrap();
+}
+
+async fn claim_all(committer: &Committer) -> Vec<Leased> {
+    let worked = committer.work(vec![], vec![], Some(claim())).unwrap();
+    worked.await.unwrap().claimed
+}
+
+fn settle(job: &Leased, outcome: Settlement) -> Settle {
+    Settle {
+        key: job.key(),
+        token: job.token,
+        outcome,
+        work: None,
+    }
+}
+
+fn kind<T: fmt::Debug>(result: Result<T, InboxError>) -> InboxErrorKind {
+    result.unwrap_err().kind()
+}
+
+/// Lets the committer take what waits, up to where the store holds it.
+async fn let_it_run() {
+    for _ in 0..20 {
+        tokio::task::yield_now().await;
+    }
+}
+
+#[tokio::test]
+async fn what_waits_during_a_commit_shares_the_next_one() {
+    let inbox = Arc::new(Faulty::new(0));
+    let committer = start(&inbox);
+    let first = committer.insert(event("0"), ()).unwrap();
+    let_it_run().await;
+    let rest: Vec<_> = (1..=50)
+        .map(|id| committer.insert(event(&id.to_string()), ()).unwrap())
+        .collect();
+    inbox.gate.add_permits(2);
+    let mut seqs = HashSet::from([first.await.unwrap().seq()]);
+    for pending in rest {
+        seqs.insert(pending.await.unwrap().seq());
+    }
+    assert_eq!(seqs.len(), 51, "each has its own answer");
+    assert_eq!(*inbox.batches.lock().unwrap(), [(1, 0), (50, 0)]);
+}
+
+#[tokio::test]
+async fn a_batch_is_bounded_in_events_and_bytes() {
+    for options in [
+        CommitterOptions::new().with_max_batch_events(3),
+        // Each body has 9 bytes: the third reaches the limit.
+        CommitterOptions::new().with_max_batch_bytes(20),
+    ] {
+        let inbox = Arc::new(Faulty::open());
+        let committer = Committer::start(inbox.clone(), options);
+        let pending: Vec<_> = (0..7)
+            .map(|id| committer.insert(event(&id.to_string()), ()).unwrap())
+            .collect();
+        for pending in pending {
+            pending.await.unwrap();
+        }
+        let batches = inbox.batches.lock().unwrap().clone();
+        assert_eq!(batches, [(3, 0), (3, 0), (1, 0)], "{options:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_full_queue_refuses_intake_but_not_what_finishes_it() {
+    let inbox = Arc::new(Faulty::new(0));
+    let options = CommitterOptions::new().with_max_queued_events(2);
+    let committer = Committer::start(inbox.clone(), options);
+    let _held_up = committer.insert(event("0"), ()).unwrap();
+    let_it_run().await;
+    let _first = committer.insert(event("1"), ()).unwrap();
+    let _second = committer.insert(event("2"), ()).unwrap();
+    let refused = committer.insert(event("3"), ());
+    assert_eq!(kind(refused), InboxErrorKind::Full);
+    let worked = committer.work(vec![], vec![], Some(claim())).unwrap();
+    inbox.gate.add_permits(2);
+    worked.await.unwrap();
+}
+
+#[tokio::test]
+async fn one_bad_event_refuses_no_other() {
+    let mut inbox = Faulty::open();
+    inbox.bad = HashSet::from(["3", "11"]);
+    let inbox = Arc::new(inbox);
+    let committer = start(&inbox);
+    register(&committer).await;
+    committer
+        .insert(event("before"), ())
+        .unwrap()
+        .await
+        .unwrap();
+    let job = claim_all(&committer).await.remove(0);
+
+    let inserts: Vec<_> = (0..16)
+        .map(|id| committer.insert(event(&id.to_string()), ()).unwrap())
+        .collect();
+    let mut done = settle(&job, Settlement::Done);
+    done.work = None;
+    let worked = committer.work(vec![done], vec![], Some(claim())).unwrap();
+    let mut refused = Vec::new();
+    for (id, pending) in inserts.into_iter().enumerate() {
+        match pending.await {
+            Ok(inserted) => assert!(matches!(inserted, Inserted::New { jobs: 1, .. })),
+            Err(error) => {
+                assert_eq!(error.kind(), InboxErrorKind::Data);
+                refused.push(id);
+            }
+        }
+    }
+    assert_eq!(refused, [3, 11]);
+    let worked = worked.await.unwrap();
+    assert_eq!(worked.settles, [SettleResult::Settled], "applied once");
+    assert_eq!(worked.claimed.len(), 14, "after all intake");
+    let applies = inbox.applies.load(Ordering::SeqCst);
+    assert!(
+        applies < 20,
+        "a search by halves, not one by one: {applies}"
+    );
+}
+
+#[tokio::test]
+async fn a_full_store_still_settles() {
+    let inbox = Arc::new(Faulty::open());
+    let committer = start(&inbox);
+    register(&committer).await;
+    committer.insert(event("1"), ()).unwrap().await.unwrap();
+    let job = claim_all(&committer).await.remove(0);
+    inbox.refusing_intake.store(true, Ordering::SeqCst);
+    let refused = committer.insert(event("2"), ()).unwrap();
+    let settles = vec![settle(&job, Settlement::Done)];
+    let worked = committer.work(settles, vec![], None).unwrap();
+    assert_eq!(kind(refused.await), InboxErrorKind::Full);
+    assert_eq!(worked.await.unwrap().settles, [SettleResult::Settled]);
+}
+
+#[tokio::test]
+async fn a_failed_commit_answers_everyone_and_the_next_one_works() {
+    let inbox = Arc::new(Faulty::open());
+    let committer = start(&inbox);
+    *inbox.failing.lock().unwrap() = Some(InboxErrorKind::Unavailable);
+    let pending = ["1", "2"].map(|id| committer.insert(event(id), ()).unwrap());
+    let worked = committer.work(vec![], vec![], Some(claim())).unwrap();
+    for pending in pending {
+        assert_eq!(kind(pending.await), InboxErrorKind::Unavailable);
+    }
+    assert_eq!(kind(worked.await), InboxErrorKind::Unavailable);
+    assert_eq!(inbox.applies.load(Ordering::SeqCst), 1, "not tried again");
+    *inbox.failing.lock().unwrap() = None;
+    let inserted = committer.insert(event("1"), ()).unwrap().await.unwrap();
+    assert!(
+        matches!(inserted, Inserted::Unhandled { .. }),
+        "{inserted:?}"
+    );
+}
+
+#[tokio::test]
+async fn a_panic_of_the_store_is_a_failed_commit() {
+    let inbox = Arc::new(Faulty::open());
+    let committer = start(&inbox);
+    inbox.panicking.store(true, Ordering::SeqCst);
+    let failed = committer.insert(event("1"), ()).unwrap().await;
+    assert_eq!(kind(failed), InboxErrorKind::Unavailable);
+    committer.insert(event("1"), ()).unwrap().await.unwrap();
+}
+
+#[tokio::test]
+async fn an_answer_that_the_store_left_out_is_an_error() {
+    let inbox = Arc::new(Faulty::open());
+    let committer = start(&inbox);
+    inbox.short.store(true, Ordering::SeqCst);
+    let pending = ["1", "2"].map(|id| committer.insert(event(id), ()).unwrap());
+    let [first, second] = pending;
+    first.await.unwrap();
+    assert_eq!(kind(second.await), InboxErrorKind::Unavailable);
+}
+
+#[tokio::test]
+async fn a_dropped_answer_takes_nothing_back() {
+    let inbox = Arc::new(Faulty::new(0));
+    let committer = start(&inbox);
+    drop(committer.insert(event("1"), ()).unwrap());
+    inbox.gate.add_permits(1);
+    committer.close().await;
+    let stored = inbox.list(&Filter::default(), Page::default()).await;
+    assert_eq!(stored.unwrap().events[0].event.id.as_deref(), Some("1"));
+}
+
+#[tokio::test]
+async fn the_guard_is_dropped_when_the_event_is_applied_or_refused() {
+    let inbox = Arc::new(Faulty::new(0));
+    let committer = start(&inbox);
+    let guard = Arc::new(());
+    let pending = committer.insert(event("1"), guard.clone()).unwrap();
+    let_it_run().await;
+    assert_eq!(Arc::strong_count(&guard), 2, "held while it waits");
+    inbox.gate.add_permits(1);
+    pending.await.unwrap();
+    assert_eq!(Arc::strong_count(&guard), 1);
+
+    *inbox.failing.lock().unwrap() = Some(InboxErrorKind::Full);
+    let reserve = Reserve {
+        event: event("2"),
+        hold: Duration::from_secs(1),
+    };
+    let pending = committer.reserve(reserve, guard.clone()).unwrap();
+    inbox.gate.add_permits(1);
+    assert_eq!(kind(pending.await), InboxErrorKind::Full);
+    assert_eq!(Arc::strong_count(&guard), 1);
+}
+
+#[tokio::test]
+async fn closing_applies_what_waits_and_refuses_the_rest() {
+    let inbox = Arc::new(Faulty::new(0));
+    let committer = start(&inbox);
+    let pending: Vec<_> = (0..5)
+        .map(|id| committer.insert(event(&id.to_string()), ()).unwrap())
+        .collect();
+    let other = committer.clone();
+    let closing = tokio::spawn(async move { other.close().await });
+    let_it_run().await;
+    let late = committer.insert(event("late"), ());
+    assert_eq!(kind(late), InboxErrorKind::Closed);
+    let late = committer.work(vec![], vec![], None);
+    assert_eq!(kind(late), InboxErrorKind::Closed);
+    assert!(!closing.is_finished(), "waits for the commit");
+    inbox.gate.add_permits(100);
+    closing.await.unwrap();
+    for pending in pending {
+        pending.await.unwrap();
+    }
+    committer.close().await;
+}
+
+#[tokio::test]
+async fn dropping_every_handle_ends_the_task_after_what_waits() {
+    let inbox = Arc::new(Faulty::open());
+    let committer = start(&inbox);
+    let pending = committer.insert(event("1"), ()).unwrap();
+    drop(committer);
+    pending.await.unwrap();
+    let_it_run().await;
+    assert_eq!(Arc::strong_count(&inbox), 1, "the task has let go of it");
+}
+
+#[tokio::test]
+async fn two_claims_are_both_answered() {
+    let inbox = Arc::new(Faulty::open());
+    let committer = start(&inbox);
+    register(&committer).await;
+    let insert = committer.insert(event("1"), ()).unwrap();
+    let first = committer.work(vec![], vec![], Some(claim())).unwrap();
+    let second = committer.work(vec![], vec![], Some(claim())).unwrap();
+    insert.await.unwrap();
+    assert_eq!(first.await.unwrap().claimed.len(), 1);
+    assert!(second.await.unwrap().claimed.is_empty());
+}
+
+#[tokio::test]
+async fn a_decision_goes_through_the_committer() {
+    let inbox = Arc::new(Faulty::open());
+    let committer = start(&inbox);
+    let reserve = || Reserve {
+        event: event("1"),
+        hold: Duration::from_secs(1),
+    };
+    let reserved = committer.reserve(reserve(), ()).unwrap().await.unwrap();
+    let Reserved::New { seq, token } = reserved else {
+        panic!("{reserved:?}");
+    };
+    let reply = Reply {
+        status: 200,
+        content_type: None,
+        body: "00".into(),
+    };
+    let record = RecordReply {
+        seq,
+        token,
+        reply: reply.clone(),
+        by: DecidedBy::Handler,
+    };
+    let recorded = committer.record(record).unwrap().await.unwrap();
+    assert_eq!(recorded, Recorded::Stored);
+    let again = committer.reserve(reserve(), ()).unwrap().await.unwrap();
+    assert_eq!(again, Reserved::Recorded { seq, reply });
+}
+
+#[tokio::test]
+async fn jobs_that_come_or_come_back_wake_the_worker() {
+    let inbox = Arc::new(Faulty::open());
+    let committer = start(&inbox);
+    let mut wakeups = committer.wakeups();
+    let quiet = async |wakeups: &mut Wakeups| {
+        tokio::select! {
+            biased;
+            woken = wakeups.next() => panic!("woken: {woken}"),
+            () = let_it_run() => {}
+        }
+    };
+    committer
+        .insert(event("unhandled"), ())
+        .unwrap()
+        .await
+        .unwrap();
+    quiet(&mut wakeups).await;
+    register(&committer).await;
+    committer.insert(event("1"), ()).unwrap().await.unwrap();
+    assert!(
+        wakeups.next().await,
+        "a new job, even before it was waited for"
+    );
+    committer.insert(event("1"), ()).unwrap().await.unwrap();
+    quiet(&mut wakeups).await;
+
+    let job = claim_all(&committer).await.remove(0);
+    let release = vec![settle(&job, Settlement::Release)];
+    committer
+        .work(release, vec![], None)
+        .unwrap()
+        .await
+        .unwrap();
+    assert!(wakeups.next().await, "a job given back");
+    let job = claim_all(&committer).await.remove(0);
+    let done = vec![settle(&job, Settlement::Done)];
+    committer.work(done, vec![], None).unwrap().await.unwrap();
+    quiet(&mut wakeups).await;
+    committer.wake();
+    assert!(wakeups.next().await, "as asked");
+    committer.close().await;
+    assert!(!wakeups.next().await, "no more to come");
+}
+
+#[tokio::test]
+async fn work_that_no_store_took_survives_a_search_for_bad_data() {
+    let mut inbox = Faulty::open();
+    inbox.bad = HashSet::from(["bad"]);
+    let inbox = Arc::new(inbox);
+    let committer = start(&inbox);
+    register(&committer).await;
+    committer.insert(event("1"), ()).unwrap().await.unwrap();
+    let job = claim_all(&committer).await.remove(0);
+    let mut done = settle(&job, Settlement::Done);
+    let work = Work::new(7_u32);
+    done.work = Some(work.clone());
+    let bad = committer.insert(event("bad"), ()).unwrap();
+    let worked = committer.work(vec![done], vec![], None).unwrap();
+    assert_eq!(kind(bad.await), InboxErrorKind::Data);
+    let results = worked.await.unwrap().settles;
+    assert!(
+        matches!(results[..], [SettleResult::WorkRefused(_)]),
+        "{results:?}"
+    );
+    assert_eq!(work.take::<u32>(), Some(7));
+}

@@ -1,0 +1,244 @@
+//! The suite that every inbox passes: ours, and yours.
+//!
+//! Implement [`Harness`] for your store: an empty inbox, perhaps a second writer,
+//! and a way to let the store's time pass. Then either make one test of each case
+//!
+//! ```
+//! use std::{sync::Arc, time::{Duration, SystemTime}};
+//! use tower_webhooks_core::ManualClock;
+//! use tower_webhooks_inbox::{BoxFuture, Inbox, MemoryInbox, conformance::{self, Harness}};
+//!
+//! struct InMemory { inbox: MemoryInbox, clock: ManualClock }
+//!
+//! impl Harness for InMemory {
+//!     fn inbox(&self) -> Arc<dyn Inbox> {
+//!         Arc::new(self.inbox.clone())
+//!     }
+//!
+//!     fn advance(&self, by: Duration) -> BoxFuture<'_, ()> {
+//!         self.clock.advance(by);
+//!         Box::pin(std::future::ready(()))
+//!     }
+//! }
+//!
+//! async fn make() -> InMemory {
+//!     let clock = ManualClock::at(SystemTime::UNIX_EPOCH);
+//!     InMemory { inbox: MemoryInbox::new().with_clock(clock.clone()), clock }
+//! }
+//!
+//! tower_webhooks_inbox::conformance_tests!(make);
+//!
+//! // … or run all of them.
+//! # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(
+//! conformance::run(make)
+//! # );
+//! ```
+//!
+//! The suite cannot see whether what was stored survives the loss of power: show
+//! that by crashing your store.
+//!
+//! `identity` asks what is a duplicate, `routing` who gets a job, `leases` who
+//! holds it, `replies` who decides, `operating` what people do.
+
+#![expect(
+    clippy::expect_used,
+    reason = "these are tests, exported for other stores"
+)]
+
+mod identity;
+mod leases;
+mod operating;
+mod probe;
+mod replies;
+mod routing;
+
+use std::{fmt, future::Future, sync::Arc, time::Duration};
+
+use self::probe::Probe;
+use crate::{BoxFuture, Inbox};
+
+/// A fresh store under test.
+pub trait Harness: Send + Sync {
+    /// The inbox. Empty at first; the same one at each call.
+    fn inbox(&self) -> Arc<dyn Inbox>;
+
+    /// The same data through another writer, such as a second connection.
+    /// Default: the same inbox.
+    fn second(&self) -> Arc<dyn Inbox> {
+        self.inbox()
+    }
+
+    /// Lets this much time pass for the store. Where its clock cannot be turned,
+    /// set every time that it has stored back by as much.
+    fn advance(&self, by: Duration) -> BoxFuture<'_, ()>;
+}
+
+/// One thing that an inbox must do.
+#[derive(Clone, Copy)]
+pub struct Case {
+    name: &'static str,
+    run: for<'a> fn(&'a Probe<'a>) -> BoxFuture<'a, ()>,
+}
+
+impl Case {
+    /// What it must do, as a sentence with underscores.
+    #[must_use]
+    pub fn name(&self) -> &'static str {
+        self.name
+    }
+
+    /// Runs the case on a fresh store.
+    ///
+    /// # Panics
+    ///
+    /// If the inbox does not do what it must.
+    pub async fn run(&self, harness: &dyn Harness) {
+        (self.run)(&Probe::new(harness)).await;
+    }
+}
+
+impl fmt::Debug for Case {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Case").field(&self.name).finish()
+    }
+}
+
+/// Every case.
+pub static CASES: &[Case] = crate::conformance_tests!(@list);
+
+/// Runs every case, each on a store of its own.
+///
+/// # Panics
+///
+/// At the first thing that the inbox does not do as it must.
+pub async fn run<H, F>(make: impl Fn() -> F)
+where
+    H: Harness,
+    F: Future<Output = H>,
+{
+    for case in CASES {
+        case.run(&make().await).await;
+    }
+}
+
+/// Runs one case by its name, on a runtime of its own.
+///
+/// # Panics
+///
+/// If there is no such case, or if the inbox does not do what it must.
+pub fn run_one<H, F>(name: &str, make: impl FnOnce() -> F)
+where
+    H: Harness,
+    F: Future<Output = H>,
+{
+    let case = CASES.iter().find(|case| case.name == name);
+    let case = case.expect("a case of this name");
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .expect("a tokio runtime")
+        .block_on(async { case.run(&make().await).await });
+}
+
+/// Makes one `#[test]` of each [case](Case). Takes a function like `async fn make() -> impl
+/// Harness`; see [`conformance`](mod@crate::conformance).
+#[macro_export]
+macro_rules! conformance_tests {
+    (@list) => {
+        $crate::conformance_tests!(@cases list [])
+    };
+    (@cases $then:ident [$($make:tt)*]) => {
+        $crate::conformance_tests! {
+            @$then [$($make)*]
+            identity {
+                a_duplicate_within_a_batch_is_known
+                a_duplicate_in_a_later_batch_is_known_to_every_writer
+                a_duplicate_is_known_after_its_jobs_are_done
+                tenants_are_apart
+                endpoints_are_apart
+                a_known_id_with_another_body_is_stored_apart
+                an_equal_body_without_id_is_known_until_its_span_ends
+                an_equal_body_is_new_under_another_signed_id
+                an_unsigned_id_cannot_rename_a_known_body
+                an_unsigned_id_with_another_body_is_a_conflict
+                an_id_that_looks_like_a_key_is_only_an_id
+                everything_of_an_event_is_kept
+            }
+            routing {
+                every_matching_handler_gets_a_job
+                a_fallback_gets_only_what_nothing_else_matched
+                registering_again_changes_nothing_or_replaces
+                handlers_of_an_endpoint_are_its_own
+                a_handler_registered_by_another_process_misses_nothing
+                a_handler_registered_with_its_first_event_gets_it
+                an_unhandled_event_runs_when_replayed_after_its_handler_came
+                an_unusable_event_is_stored_without_a_job
+                results_keep_the_order_of_the_batch
+            }
+            leases {
+                a_claim_takes_no_more_than_the_free_slots
+                the_oldest_due_job_comes_first
+                an_unwanted_handler_is_left_alone
+                a_leased_job_is_not_given_twice
+                an_ended_lease_is_taken_over_with_a_new_token
+                an_ended_lease_that_nobody_took_still_settles
+                a_stale_token_settles_and_extends_nothing
+                an_extended_lease_lasts_from_then_on
+                attempts_count_at_the_claim
+                a_release_gives_the_attempt_back
+                a_retry_is_not_due_before_its_time
+                a_dead_job_does_not_run_again
+                one_handler_done_leaves_the_other_pending
+                next_due_tells_when_a_claim_will_find_something
+                unknown_work_is_refused_and_the_lease_kept
+                a_batch_settles_before_it_claims
+            }
+            replies {
+                a_recorded_reply_answers_every_redelivery
+                a_redelivery_waits_while_another_decides
+                an_abandoned_reservation_is_taken_over
+                a_stale_reservation_records_nothing
+                the_first_recorded_reply_stands
+                a_conflicting_reservation_reserves_nothing
+                a_reserved_event_has_its_jobs
+                a_reserved_event_without_handlers_is_routed
+                redeliveries_within_one_batch_share_one_decision
+                an_unusable_event_can_be_reserved
+            }
+            operating {
+                a_replay_runs_only_what_is_selected
+                a_dry_run_replays_nothing
+                a_replayed_job_starts_over_and_keeps_its_history
+                a_conflict_runs_when_it_is_replayed
+                a_backfill_gives_a_new_handler_the_old_events
+                an_unusable_event_runs_when_it_was_read_anew
+                a_reading_with_a_known_id_becomes_a_conflict
+                lists_are_filtered_and_paged
+                stats_count_every_job_once
+                pruning_keeps_what_is_unfinished_or_dead
+                pruning_bodies_keeps_keys
+                pruning_keys_forgets_the_event
+                erasing_wipes_the_body_and_keeps_the_key
+                erasing_a_tenant_leaves_the_others
+                an_erased_job_cannot_settle
+            }
+        }
+    };
+    (@list [] $($module:ident { $($case:ident)* })*) => {
+        &[$($($crate::conformance::Case {
+            name: stringify!($case),
+            run: |probe| Box::pin($module::$case(probe)),
+        },)*)*]
+    };
+    (@tests [$make:expr] $($module:ident { $($case:ident)* })*) => {
+        $($(
+            #[test]
+            fn $case() {
+                $crate::conformance::run_one(stringify!($case), $make);
+            }
+        )*)*
+    };
+    ($make:expr) => {
+        $crate::conformance_tests!(@cases tests [$make]);
+    };
+}

@@ -1,0 +1,163 @@
+//! The store, as the rest of the library sees it.
+
+use std::{fmt, future::Future, pin::Pin, time::Duration};
+
+use crate::{
+    Applied, Batch, Durability, Erase, EventRecord, EventSeq, Filter, InboxError, Listing, Page,
+    Pruned, Replayed, Retention, Selection, Stats, Want,
+};
+
+/// A boxed future, which keeps [`Inbox`] usable as a trait object.
+pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+
+/// The store of events and jobs.
+///
+/// The design says: *200 means durable. The answer leaves only after the event
+/// is committed to the inbox.* And: *every handler sees every event, at least
+/// once.* A store keeps these promises if it keeps the following; the
+/// [conformance suite](crate::conformance) checks all but the first.
+///
+/// **Loses money when broken**
+///
+/// * [`apply`](Self::apply) returns only after all of it would survive the loss
+///   of power. Returning earlier loses an event that the provider will not send again.
+/// * It is one transaction. An event without its jobs is never handled; a
+///   completion without its work is paid twice or never.
+/// * An event is unique by (endpoint, tenant, key), across processes and for as
+///   long as the key is kept. A second row is a second payment.
+/// * A settle, extension or recorded reply counts only with the job's or
+///   reservation's current token. Otherwise two workers both finish one job.
+/// * The *store* makes the jobs, over all registrations it has, at the insert.
+///   A process that only knows its own handlers would make a rolling deploy miss events.
+///
+/// **Lets an attacker in when broken**
+///
+/// * Tenants and endpoints are part of the key. Without them, one tenant's event
+///   named like another's hides it.
+/// * Where the id is not signed, a known body is a duplicate. Without that, a
+///   captured delivery runs again under each new id.
+/// * A known id with another body never replaces or runs: it is stored apart.
+///
+/// **Harmless**
+///
+/// * A lease that ended but that nobody took over may still settle: the token
+///   decides, not the time.
+/// * A handler may run again after a crash before its settle: at least once.
+/// * [`next_due`](Self::next_due) may be too early: the claim finds nothing.
+/// * A pruning step may stop short of its limit.
+///
+/// Only the store's clock decides what is due and when a lease ends: durations
+/// cross this trait, never a client's timestamps, which would let a worker with
+/// a wrong clock steal leases. The one exception, `received_at`, is compared only
+/// with another `received_at`.
+///
+/// Calls may be concurrent and from several processes. Handlers reach the store
+/// through the [`Committer`](crate::Committer), which gathers what waits into one batch.
+pub trait Inbox: fmt::Debug + Send + Sync + 'static {
+    /// Does all of the batch, durably, or none of it.
+    ///
+    /// How events are matched, within one endpoint and tenant:
+    ///
+    /// | the event has | it is a duplicate if | else |
+    /// |---|---|---|
+    /// | a signed id | its [key](crate::NewEvent::id_key) is known with the same body hash | a conflict if the key is known, or new |
+    /// | an unsigned id | the same; or its body hash is known within its span | the same |
+    /// | no id | its body hash is known within its span | new |
+    /// | a reason why it is unusable | the same, of unusable ones too | stored as unusable |
+    ///
+    /// *Known within its span* looks only at usable events that were not matched
+    /// by a signed id and are no conflict, and compares `received_at`, both ends
+    /// included, with the latest of them. A duplicate by body hash is counted in
+    /// [`suppressed`](crate::StoredEvent::suppressed). The same conflict again is a
+    /// duplicate of the conflict.
+    ///
+    /// Jobs follow [`route`](crate::route) and are due at once. A reserved event
+    /// counts as routed even when no handler matches. A reservation of an event that
+    /// is known, undecided and unreserved is [abandoned](crate::Reserved::Abandoned).
+    ///
+    /// A claim takes, for each handler wanted, the jobs that were due first,
+    /// including running ones whose lease has ended.
+    ///
+    /// # Errors
+    ///
+    /// `Full` when there is no room for the new events, `Data` when some value
+    /// cannot be stored, `Unavailable` and `Closed` otherwise. Nothing of the batch
+    /// took effect, or, after `Unavailable`, it is unknown and the provider's
+    /// redelivery or the lease's end sorts it out.
+    fn apply(&self, batch: Batch) -> BoxFuture<'_, Result<Applied, InboxError>>;
+
+    /// How long until one of these handlers' jobs can be claimed: it is due, or
+    /// its lease ends. Zero if now, `None` if there is none. Handlers without a
+    /// free slot are left out.
+    ///
+    /// # Errors
+    ///
+    /// When the store cannot be read.
+    fn next_due<'a>(
+        &'a self,
+        wants: &'a [Want],
+    ) -> BoxFuture<'a, Result<Option<Duration>, InboxError>>;
+
+    /// One page of the events chosen.
+    ///
+    /// # Errors
+    ///
+    /// When the store cannot be read.
+    fn list<'a>(
+        &'a self,
+        filter: &'a Filter,
+        page: Page,
+    ) -> BoxFuture<'a, Result<Listing, InboxError>>;
+
+    /// One event with body, headers and jobs, or `None` if there is none.
+    ///
+    /// # Errors
+    ///
+    /// When the store cannot be read.
+    fn get(&self, seq: EventSeq) -> BoxFuture<'_, Result<Option<EventRecord>, InboxError>>;
+
+    /// Counts. Cheap enough to be asked every few seconds.
+    ///
+    /// # Errors
+    ///
+    /// When the store cannot be read.
+    fn stats(&self) -> BoxFuture<'_, Result<Stats, InboxError>>;
+
+    /// Runs chosen jobs again, from attempt 1, keeping their history; see [`Selection`].
+    ///
+    /// # Errors
+    ///
+    /// When the store cannot be written. Nothing of the page was replayed.
+    fn replay<'a>(
+        &'a self,
+        selection: &'a Selection,
+    ) -> BoxFuture<'a, Result<Replayed, InboxError>>;
+
+    /// Drops bodies and keys that are older than the retention, oldest first, of
+    /// at most `max_rows` events. Never what is unfinished, dead or unusable.
+    ///
+    /// # Errors
+    ///
+    /// When the store cannot be written.
+    fn prune<'a>(
+        &'a self,
+        retention: &'a Retention,
+        max_rows: usize,
+    ) -> BoxFuture<'a, Result<Pruned, InboxError>>;
+
+    /// Wipes body, headers and errors, and keeps the key and a recorded reply, so
+    /// that a redelivery is still recognised. Unfinished jobs end dead, and a
+    /// running one's lease is lost. Returns how many events were erased now.
+    ///
+    /// # Errors
+    ///
+    /// When the store cannot be written. Nothing was erased.
+    fn erase<'a>(&'a self, what: &'a Erase) -> BoxFuture<'a, Result<u64, InboxError>>;
+
+    /// Reads back the settings that durability depends on.
+    ///
+    /// # Errors
+    ///
+    /// When the store cannot be read.
+    fn check(&self) -> BoxFuture<'_, Result<Durability, InboxError>>;
+}

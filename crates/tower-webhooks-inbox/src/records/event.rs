@@ -1,0 +1,242 @@
+//! One event, before and after it was stored.
+
+use std::{
+    fmt,
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
+
+use bytes::Bytes;
+use sha2::{Digest, Sha256};
+use tower_webhooks_core::Text;
+
+use super::RecordedReply;
+
+/// Header names and values as received, without signatures and authorization.
+/// Shared, so that an event can be cloned without copying them.
+pub type Headers = Arc<[(Text, Bytes)]>;
+
+/// An event to store: authentic, and read as far as it could be.
+///
+/// `Debug` prints lengths in place of headers and body.
+#[derive(Clone)]
+#[non_exhaustive]
+pub struct NewEvent {
+    /// The endpoint that received it.
+    pub endpoint: Text,
+    /// The tenant, where the endpoint has several.
+    pub tenant: Option<Text>,
+    /// The provider's event id. Without one the body's SHA-256 stands in.
+    pub id: Option<Text>,
+    /// Whether the signature covers the id. Default `true`. If not, whoever
+    /// can repeat a delivery can rename it, so a known body is a duplicate too.
+    pub id_signed: bool,
+    /// The event type; without one only `*` and fallback handlers match.
+    pub event_type: Option<Text>,
+    /// Why nobody can handle it as it is: it does not parse, decrypt or name
+    /// a type. Stored by its body's SHA-256, without a job, until it is read anew.
+    pub unusable: Option<Text>,
+    /// When the provider says it happened.
+    pub occurred_at: Option<SystemTime>,
+    /// When the last byte of its delivery arrived, by the receiver's clock.
+    pub received_at: SystemTime,
+    /// Headers worth keeping. Default none.
+    pub headers: Headers,
+    /// The wire bytes. Where a delivery carries several events, this event's own.
+    pub body: Bytes,
+    /// The body's SHA-256. The committer computes it when it is `None`; set it
+    /// where redeliveries change some of the body, over what they do not change.
+    pub body_sha256: Option<[u8; 32]>,
+    /// The label of the secret that matched.
+    pub secret_label: Option<Text>,
+    /// How long an equal body counts as the same event, since the earlier one
+    /// was received; used only without a signed id. Default 72 h, the retry span
+    /// of most providers: shorter runs handlers twice, longer swallows an event
+    /// that really happened again.
+    pub dedup_span: Duration,
+}
+
+impl NewEvent {
+    /// An event with nothing known but where, what and when.
+    #[must_use]
+    pub fn new(endpoint: impl Into<Text>, body: impl Into<Bytes>, received_at: SystemTime) -> Self {
+        Self {
+            endpoint: endpoint.into(),
+            tenant: None,
+            id: None,
+            id_signed: true,
+            event_type: None,
+            unusable: None,
+            occurred_at: None,
+            received_at,
+            headers: Headers::default(),
+            body: body.into(),
+            body_sha256: None,
+            secret_label: None,
+            dedup_span: DEFAULT_DEDUP_SPAN,
+        }
+    }
+
+    /// The SHA-256 that stands for the body: the one set, or else computed now
+    /// and remembered.
+    pub fn hash_body(&mut self) -> [u8; 32] {
+        *self
+            .body_sha256
+            .get_or_insert_with(|| Sha256::digest(&self.body).into())
+    }
+
+    /// The bytes of headers and body: what a batch or a store counts for it.
+    #[must_use]
+    pub fn weight_bytes(&self) -> usize {
+        weight_bytes(&self.headers, self.body.len())
+    }
+}
+
+impl fmt::Debug for NewEvent {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("NewEvent")
+            .field("endpoint", &self.endpoint)
+            .field("tenant", &self.tenant)
+            .field("id", &self.id)
+            .field("event_type", &self.event_type)
+            .field("unusable", &self.unusable)
+            .field("received_at", &self.received_at)
+            .field("headers", &self.headers.len())
+            .field("body_bytes", &self.body.len())
+            .finish_non_exhaustive()
+    }
+}
+
+/// An event's place in one inbox: later events have greater numbers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct EventSeq(pub u64);
+
+impl fmt::Display for EventSeq {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// What became of an event when it was stored. All but `Routed` have no job,
+/// and get theirs when they are replayed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum EventState {
+    /// Its id was known with another body: stored apart.
+    Conflict,
+    /// Every handler that it is for has a job, or a reply decides it.
+    Routed,
+    /// No handler and no fallback matched.
+    Unhandled,
+    /// It could not be read; see [`StoredEvent::unusable`].
+    Unusable,
+}
+
+/// An event as the inbox holds it.
+///
+/// `Debug` prints lengths in place of headers and body.
+#[derive(Clone)]
+#[non_exhaustive]
+pub struct StoredEvent {
+    /// Its place in the inbox.
+    pub seq: EventSeq,
+    /// What it is unique by within its endpoint and tenant; see [`NewEvent::id_key`].
+    pub key: Text,
+    /// What became of it.
+    pub state: EventState,
+    /// The endpoint that received it.
+    pub endpoint: Text,
+    /// The tenant, where the endpoint has several.
+    pub tenant: Option<Text>,
+    /// The provider's event id.
+    pub id: Option<Text>,
+    /// Whether the signature covers the id.
+    pub id_signed: bool,
+    /// The event type.
+    pub event_type: Option<Text>,
+    /// Why it could not be read.
+    pub unusable: Option<Text>,
+    /// When the provider says it happened.
+    pub occurred_at: Option<SystemTime>,
+    /// When it was received.
+    pub received_at: SystemTime,
+    /// Headers worth keeping. Empty once pruned or erased.
+    pub headers: Headers,
+    /// The wire bytes. `None` once pruned or erased, and where a listing leaves them out.
+    pub body: Option<Bytes>,
+    /// How long the body is or was, in bytes.
+    pub body_bytes: u64,
+    /// The SHA-256 that stands for the body. Stays when the body goes.
+    pub body_sha256: [u8; 32],
+    /// The label of the secret that matched.
+    pub secret_label: Option<Text>,
+    /// How many later deliveries were taken for this one because their body
+    /// was equal, not their signed id. Replaying this event makes up for them.
+    pub suppressed: u32,
+    /// The answer recorded for it.
+    pub reply: Option<RecordedReply>,
+    /// Whether it was erased on request.
+    pub erased: bool,
+}
+
+impl StoredEvent {
+    /// The record of `event` under this number, key and state. Hashes the body
+    /// if the event does not bring its hash.
+    #[must_use]
+    pub fn new(seq: EventSeq, key: Text, state: EventState, mut event: NewEvent) -> Self {
+        Self {
+            seq,
+            key,
+            state,
+            body_sha256: event.hash_body(),
+            body_bytes: u64::try_from(event.body.len()).unwrap_or(u64::MAX),
+            endpoint: event.endpoint,
+            tenant: event.tenant,
+            id: event.id,
+            id_signed: event.id_signed,
+            event_type: event.event_type,
+            unusable: event.unusable,
+            occurred_at: event.occurred_at,
+            received_at: event.received_at,
+            headers: event.headers,
+            body: Some(event.body),
+            secret_label: event.secret_label,
+            suppressed: 0,
+            reply: None,
+            erased: false,
+        }
+    }
+
+    /// The bytes of the headers and body that are still there.
+    #[must_use]
+    pub fn weight_bytes(&self) -> usize {
+        weight_bytes(&self.headers, self.body.as_ref().map_or(0, Bytes::len))
+    }
+}
+
+impl fmt::Debug for StoredEvent {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("StoredEvent")
+            .field("seq", &self.seq)
+            .field("key", &self.key)
+            .field("state", &self.state)
+            .field("endpoint", &self.endpoint)
+            .field("tenant", &self.tenant)
+            .field("event_type", &self.event_type)
+            .field("unusable", &self.unusable)
+            .field("received_at", &self.received_at)
+            .field("headers", &self.headers.len())
+            .field("body_bytes", &self.body_bytes)
+            .field("suppressed", &self.suppressed)
+            .field("reply", &self.reply)
+            .field("erased", &self.erased)
+            .finish_non_exhaustive()
+    }
+}
+
+fn weight_bytes(headers: &Headers, body: usize) -> usize {
+    headers.iter().fold(body, |sum, (name, value)| {
+        sum.saturating_add(name.len()).saturating_add(value.len())
+    })
+}
+
+const DEFAULT_DEDUP_SPAN: Duration = Duration::from_secs(72 * 60 * 60);

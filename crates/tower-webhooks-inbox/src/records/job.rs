@@ -1,0 +1,207 @@
+//! One event for one handler: claimed, extended, settled.
+
+use std::{
+    any::Any,
+    fmt,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use tower_webhooks_core::Text;
+
+use super::{EventSeq, StoredEvent};
+
+/// Names one job.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct JobKey {
+    /// The event.
+    pub seq: EventSeq,
+    /// The handler's durable name.
+    pub handler: Text,
+}
+
+/// How far a job has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum JobState {
+    /// It will not run again by itself.
+    Dead,
+    /// Its handler succeeded.
+    Done,
+    /// It waits until it is due.
+    Pending,
+    /// A worker has leased it.
+    Running,
+}
+
+/// A job as people look at it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct JobRecord {
+    /// The handler's durable name.
+    pub handler: Text,
+    /// How far it has come.
+    pub state: JobState,
+    /// Attempts begun since it was made or last replayed.
+    pub attempts: u32,
+    /// Attempts begun before it was last replayed.
+    pub earlier_attempts: u32,
+    /// Pending: how long until it is due. Running: how long its lease still
+    /// lasts. Zero when that is past, `None` when it is finished.
+    pub due_in: Option<Duration>,
+    /// The worker that claimed it last.
+    pub worker: Option<Text>,
+    /// What its last failed attempt said.
+    pub last_error: Option<Text>,
+}
+
+/// A worker's wish for jobs.
+#[derive(Debug, Clone)]
+pub struct Claim {
+    /// Who claims; shown to people, decides nothing.
+    pub worker: Text,
+    /// The handlers that can start jobs now.
+    pub wants: Vec<Want>,
+    /// How long the leases last unless extended; more than zero.
+    pub lease: Duration,
+}
+
+/// One handler's free slots.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Want {
+    /// The endpoint.
+    pub endpoint: Text,
+    /// The handler's durable name.
+    pub handler: Text,
+    /// How many jobs it can start now. It is never given more.
+    pub free: usize,
+}
+
+/// A job given to a worker for a while.
+#[derive(Debug, Clone)]
+pub struct Leased {
+    /// The event, with its body.
+    pub event: Arc<StoredEvent>,
+    /// The handler's durable name.
+    pub handler: Text,
+    /// Which attempt this is, from 1. Counted when it is claimed, so that a
+    /// handler that kills the process still runs out of attempts.
+    pub attempt: u32,
+    /// Fences the lease: greater than every earlier token of this job.
+    pub token: u64,
+    /// How long the lease lasts from the moment of the claim.
+    pub lease: Duration,
+}
+
+impl Leased {
+    /// The job's name.
+    #[must_use]
+    pub fn key(&self) -> JobKey {
+        JobKey {
+            seq: self.event.seq,
+            handler: self.handler.clone(),
+        }
+    }
+}
+
+/// Asks for a lease to end later.
+#[derive(Debug, Clone)]
+pub struct Extend {
+    /// The job.
+    pub key: JobKey,
+    /// The token it was leased with.
+    pub token: u64,
+    /// The lease ends this long from now.
+    pub by: Duration,
+}
+
+/// Ends a lease.
+#[derive(Debug, Clone)]
+pub struct Settle {
+    /// The job.
+    pub key: JobKey,
+    /// The token it was leased with.
+    pub token: u64,
+    /// What becomes of the job.
+    pub outcome: Settlement,
+    /// Work to commit together with it.
+    pub work: Option<Work>,
+}
+
+/// What becomes of a job whose lease ends.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Settlement {
+    /// It will not run again by itself.
+    Dead {
+        /// Why.
+        error: Text,
+    },
+    /// It succeeded.
+    Done,
+    /// It is given back as if it had not been claimed: due now, and the attempt
+    /// does not count.
+    Release,
+    /// It runs again later.
+    Retry {
+        /// How long until it is due.
+        after: Duration,
+        /// Why.
+        error: Text,
+    },
+}
+
+/// What a settle did.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[must_use]
+pub enum SettleResult {
+    /// The token is not the job's current one: another worker has the job, or
+    /// it is settled. Nothing was changed, no work was committed.
+    LeaseLost,
+    /// The job is settled and its work committed.
+    Settled,
+    /// The work was not committed, for this reason, and the job is still
+    /// leased: settle it as failed.
+    WorkRefused(Text),
+}
+
+/// Work that a store commits in the same transaction as the job's completion,
+/// such as statements on its own connection. Each store says which type it
+/// knows and refuses every other.
+///
+/// Clones share the one piece of work: who takes it first has it.
+///
+/// ```
+/// use tower_webhooks_inbox::Work;
+///
+/// let work = Work::new(String::from("insert into paid …"));
+/// assert_eq!(work.take::<u32>(), None);
+/// assert_eq!(work.clone().take::<String>().as_deref(), Some("insert into paid …"));
+/// assert_eq!(work.take::<String>(), None);
+/// ```
+#[derive(Clone)]
+pub struct Work(Arc<Mutex<Option<Box<dyn Any + Send>>>>);
+
+impl Work {
+    /// Wraps work of a type that the store knows.
+    #[must_use]
+    pub fn new<T: Any + Send>(work: T) -> Self {
+        Self(Arc::new(Mutex::new(Some(Box::new(work)))))
+    }
+
+    /// Takes the work if it is a `T` and was not taken before.
+    #[must_use]
+    pub fn take<T: Any + Send>(&self) -> Option<T> {
+        let mut held = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        match held.take()?.downcast() {
+            Ok(work) => Some(*work),
+            Err(other) => {
+                *held = Some(other);
+                None
+            }
+        }
+    }
+}
+
+impl fmt::Debug for Work {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Work").finish_non_exhaustive()
+    }
+}

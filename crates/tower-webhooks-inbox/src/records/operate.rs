@@ -1,0 +1,274 @@
+//! What people do with an inbox: look, replay, prune, erase.
+
+use std::{
+    collections::BTreeMap,
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
+
+use tower_webhooks_core::Text;
+
+use super::{EventSeq, EventState, JobKey, JobRecord, JobState, Pattern, StoredEvent};
+
+/// Chooses events: those for which every field that is set holds. The default
+/// chooses all.
+#[derive(Debug, Clone, Default)]
+pub struct Filter {
+    /// This event only.
+    pub seq: Option<EventSeq>,
+    /// Of this endpoint.
+    pub endpoint: Option<Text>,
+    /// Of this tenant.
+    pub tenant: Option<Text>,
+    /// With this id of the provider's.
+    pub id: Option<Text>,
+    /// Of these types. An event without a type is only in `*`.
+    pub event_type: Option<Pattern>,
+    /// In this state.
+    pub state: Option<EventState>,
+    /// With a job of this handler.
+    pub handler: Option<Text>,
+    /// With a job in this state; of that handler, if one is named too.
+    pub job_state: Option<JobState>,
+    /// Received then or later.
+    pub received_from: Option<SystemTime>,
+    /// Received before then.
+    pub received_until: Option<SystemTime>,
+    /// Only events that later deliveries with an equal body were taken for.
+    pub suppressed: bool,
+}
+
+impl Filter {
+    /// Whether all that is said about the event itself holds.
+    #[must_use]
+    pub fn matches_event(&self, event: &StoredEvent) -> bool {
+        self.seq.is_none_or(|seq| seq == event.seq)
+            && same(self.endpoint.as_ref(), Some(&event.endpoint))
+            && same(self.tenant.as_ref(), event.tenant.as_ref())
+            && same(self.id.as_ref(), event.id.as_ref())
+            && self.event_type.as_ref().is_none_or(|pattern| {
+                pattern.matches(event.event_type.as_deref().unwrap_or_default())
+            })
+            && self.state.is_none_or(|state| state == event.state)
+            && self
+                .received_from
+                .is_none_or(|from| event.received_at >= from)
+            && self
+                .received_until
+                .is_none_or(|until| event.received_at < until)
+            && (!self.suppressed || event.suppressed > 0)
+    }
+
+    /// Whether all that is said about jobs holds for this one.
+    #[must_use]
+    pub fn matches_job(&self, handler: &str, state: JobState) -> bool {
+        self.handler.as_ref().is_none_or(|name| name == handler)
+            && self.job_state.is_none_or(|wanted| wanted == state)
+    }
+
+    /// Whether anything is said about jobs.
+    #[must_use]
+    pub fn names_jobs(&self) -> bool {
+        self.handler.is_some() || self.job_state.is_some()
+    }
+}
+
+/// A piece of a long list, in the order of the events' numbers.
+#[derive(Debug, Clone, Copy)]
+pub struct Page {
+    /// Begin after this event. Default: at the first.
+    pub after: Option<EventSeq>,
+    /// At most this many events. Default 100.
+    pub limit: usize,
+}
+
+impl Default for Page {
+    fn default() -> Self {
+        Self {
+            after: None,
+            limit: 100,
+        }
+    }
+}
+
+/// One page of events.
+#[derive(Debug, Clone, Default)]
+pub struct Listing {
+    /// The events. A store may leave out their bodies and headers.
+    pub events: Vec<EventRecord>,
+    /// Where the next page begins, if there is more.
+    pub next: Option<EventSeq>,
+}
+
+/// An event with all its jobs.
+#[derive(Debug, Clone)]
+pub struct EventRecord {
+    /// The event.
+    pub event: Arc<StoredEvent>,
+    /// Its jobs, by the handlers' names.
+    pub jobs: Vec<JobRecord>,
+}
+
+/// What to replay.
+///
+/// Of the events chosen, dead jobs run again and pending ones at once; running
+/// ones are left alone. Events that have no job by their state (unhandled,
+/// conflict, unusable) are routed over the handlers registered now.
+#[derive(Debug, Clone, Default)]
+pub struct Selection {
+    /// Which events, and which of their jobs.
+    pub filter: Filter,
+    /// Whether jobs that are done run again too. Default no: what is done is done.
+    pub done: bool,
+    /// Whether handlers registered since get jobs for events that were routed
+    /// before they came. Default no.
+    pub backfill: bool,
+    /// Whether to only say what would run. Default no.
+    pub dry_run: bool,
+    /// What unusable events turned out to be. Those without a reading stay.
+    pub readings: Vec<Reading>,
+    /// How many events to take at once, and from where.
+    pub page: Page,
+}
+
+/// What an unusable event says, now that it could be read.
+#[derive(Debug, Clone)]
+pub struct Reading {
+    /// The event.
+    pub seq: EventSeq,
+    /// Its type.
+    pub event_type: Option<Text>,
+    /// Its id. If an event with that id is known, this one becomes a conflict
+    /// and runs only when it is replayed as such.
+    pub id: Option<Text>,
+    /// When the provider says it happened.
+    pub occurred_at: Option<SystemTime>,
+}
+
+/// What a replay did, or would do.
+#[derive(Debug, Clone, Default)]
+pub struct Replayed {
+    /// Jobs that run again, or for the first time.
+    pub runs: Vec<JobKey>,
+    /// Jobs left alone because they are done.
+    pub done: Vec<JobKey>,
+    /// Events whose body is pruned or erased: they cannot run.
+    pub gone: Vec<EventSeq>,
+    /// Unusable events that came without a reading.
+    pub unread: Vec<EventSeq>,
+    /// Where the next page begins, if there is more.
+    pub next: Option<EventSeq>,
+}
+
+/// How long to keep what is finished, since it was stored.
+///
+/// What is unfinished, dead or unusable is kept for ever, unless erased.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Retention {
+    /// Bodies and headers. Default 30 days: after that an event cannot be replayed.
+    pub bodies: Duration,
+    /// The event with its key. Default 90 days. **It must outlive the provider's
+    /// longest retry or manual redelivery**: a delivery that comes after its key
+    /// has gone is a new event, and its handlers run, and pay, again.
+    pub keys: Duration,
+}
+
+impl Default for Retention {
+    fn default() -> Self {
+        const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+        Self {
+            bodies: DAY * 30,
+            keys: DAY * 90,
+        }
+    }
+}
+
+/// What a pruning step did.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Pruned {
+    /// Events whose body and headers went.
+    pub bodies: usize,
+    /// Events that went with their key.
+    pub keys: usize,
+    /// Whether the step ended at its limit: there may be more.
+    pub more: bool,
+}
+
+/// What to erase on request, such as a person's.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Erase {
+    /// One event.
+    Event(EventSeq),
+    /// Everything of one tenant.
+    Tenant {
+        /// The endpoint.
+        endpoint: Text,
+        /// The tenant.
+        tenant: Text,
+    },
+}
+
+/// Whether a store keeps what it says it has.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Durability {
+    /// Whether an event survives a crash of the process and of the machine once
+    /// its insert has returned.
+    pub durable: bool,
+    /// The settings this follows from, as read back from the store.
+    pub description: Text,
+}
+
+/// Counts, for metrics and monitors.
+#[derive(Debug, Clone, Default)]
+pub struct Stats {
+    /// How many events are in each state; states without one may be missing.
+    pub events: BTreeMap<EventState, u64>,
+    /// Each handler that is registered or has jobs.
+    pub handlers: Vec<HandlerStats>,
+    /// How long the oldest pending job's event has been in the inbox.
+    pub oldest_pending: Option<Duration>,
+    /// Reserved replies that nobody has recorded.
+    pub undecided: u64,
+    /// The bytes of bodies and headers held.
+    pub held_bytes: u64,
+}
+
+impl Stats {
+    /// How many jobs of all handlers are in this state.
+    #[must_use]
+    pub fn jobs(&self, state: JobState) -> u64 {
+        self.handlers
+            .iter()
+            .map(|handler| match state {
+                JobState::Dead => handler.dead,
+                JobState::Done => handler.done,
+                JobState::Pending => handler.pending,
+                JobState::Running => handler.running,
+            })
+            .sum()
+    }
+}
+
+/// One handler's jobs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HandlerStats {
+    /// The endpoint.
+    pub endpoint: Text,
+    /// The handler's durable name.
+    pub handler: Text,
+    /// Jobs waiting until they are due.
+    pub pending: u64,
+    /// Jobs leased.
+    pub running: u64,
+    /// Jobs done.
+    pub done: u64,
+    /// Jobs dead.
+    pub dead: u64,
+    /// How long since a worker last asked for its jobs. With jobs pending and
+    /// nobody asking, the handler is orphaned: no live worker has it.
+    pub unasked: Option<Duration>,
+}
+
+fn same(wanted: Option<&Text>, found: Option<&Text>) -> bool {
+    wanted.is_none() || wanted == found
+}

@@ -1,0 +1,249 @@
+//! One mounted receiver: a name, a provider, its secrets, its handlers.
+
+use std::{
+    fmt,
+    sync::{Arc, atomic::AtomicBool},
+    time::Duration,
+};
+
+use tower_webhooks_core::{
+    Clock, Provider, Secrets, SetupError, SystemClock, Text, Verifier,
+};
+use tower_webhooks_inbox::Committer;
+
+use crate::{
+    EventRouter, SecretSource, WebhookLayer,
+    answer::AnswerBook,
+    layer::{
+        budget::ByteBudget,
+        gate::{Gate, Keyring, Limits, Shared},
+        intake::Intake,
+        meter::Meter,
+    },
+    router::Routes,
+    source::Lookup,
+};
+
+/// The largest body where neither the endpoint nor its provider says: far
+/// beyond any event of the presets, far below what hurts.
+const DEFAULT_MAX_BODY_BYTES: usize = 1024 * 1024;
+
+/// How long a body may take: senders give up after 5 to 30 s.
+const DEFAULT_BODY_DEADLINE: Duration = Duration::from_secs(10);
+
+/// How many bytes of all bodies may be in flight or wait to be stored.
+pub(crate) const DEFAULT_MAX_BYTES_IN_FLIGHT: usize = 64 * 1024 * 1024;
+
+/// One receiver before it is mounted.
+///
+/// ```
+/// use tower_webhooks::{Endpoint, Event, EventRouter, Secrets, providers};
+///
+/// let events = EventRouter::new().on("transfer.settled", |event: Event<serde_json::Value>| async move {
+///     println!("settled: {}", event.data);
+/// });
+/// let endpoint = Endpoint::new("mppcash", providers::mppcash(), Secrets::new("the-shared-secret")?)
+///     .events(events)
+///     .with_max_body_bytes(64 * 1024);
+/// # let _ = endpoint;
+/// # Ok::<(), tower_webhooks::SecretError>(())
+/// ```
+#[must_use = "an endpoint does nothing until it is started"]
+pub struct Endpoint {
+    pub(crate) name: Text,
+    pub(crate) provider: Arc<Provider>,
+    pub(crate) events: EventRouter,
+    keys: Keys,
+    max_body_bytes: Option<usize>,
+    body_deadline: Duration,
+    public_url: Option<Text>,
+    clock: Arc<dyn Clock>,
+}
+
+enum Keys {
+    Fixed(Secrets),
+    Lookup(Box<dyn FnOnce(Arc<Provider>, Option<Text>) -> Lookup + Send>),
+}
+
+/// What the endpoints of one receiver have in common.
+pub(crate) struct Common {
+    pub(crate) committer: Committer,
+    pub(crate) shared: Shared,
+    pub(crate) clock: Option<Arc<dyn Clock>>,
+}
+
+impl Endpoint {
+    /// An endpoint with secrets of its own. The name is durable: events are
+    /// stored under it.
+    pub fn new(name: impl Into<Text>, provider: Provider, secrets: Secrets) -> Self {
+        Self::with_keys(name.into(), provider, Keys::Fixed(secrets))
+    }
+
+    /// An endpoint whose tenants each have their own secrets, looked up for
+    /// each request before its body is read.
+    pub fn multi_tenant(
+        name: impl Into<Text>,
+        provider: Provider,
+        source: impl SecretSource,
+    ) -> Self {
+        Self::with_keys(name.into(), provider, Keys::Lookup(Box::new(Lookup::new(source))))
+    }
+
+    fn with_keys(name: Text, provider: Provider, keys: Keys) -> Self {
+        Self {
+            name,
+            provider: Arc::new(provider),
+            events: EventRouter::new(),
+            keys,
+            max_body_bytes: None,
+            body_deadline: DEFAULT_BODY_DEADLINE,
+            public_url: None,
+            clock: Arc::new(SystemClock),
+        }
+    }
+
+    /// Sets what handles the events. The default handles none: they are
+    /// stored as unhandled.
+    pub fn events(mut self, events: EventRouter) -> Self {
+        self.events = events;
+        self
+    }
+
+    /// Replaces the size limit, in bytes. The default is the provider's own,
+    /// or 1 MiB.
+    pub fn with_max_body_bytes(mut self, max_body_bytes: usize) -> Self {
+        self.max_body_bytes = Some(max_body_bytes);
+        self
+    }
+
+    /// Replaces how long a body may take to arrive. The default is 10 s.
+    pub fn with_body_deadline(mut self, deadline: Duration) -> Self {
+        self.body_deadline = deadline;
+        self
+    }
+
+    /// Sets the URL that the provider calls, without its query, for providers
+    /// that sign it. `Host` and forwarded headers are never believed.
+    pub fn with_public_url(mut self, url: impl Into<Text>) -> Self {
+        self.public_url = Some(url.into());
+        self
+    }
+
+    /// Replaces the clock that timestamps are compared with.
+    pub fn with_clock(mut self, clock: impl Clock) -> Self {
+        self.clock = Arc::new(clock);
+        self
+    }
+
+    /// A layer that only verifies: nothing is stored, and no handler runs.
+    ///
+    /// # Errors
+    ///
+    /// [`SetupError`] when a secret does not fit the provider's scheme.
+    pub fn verify_only(self) -> Result<WebhookLayer, SetupError> {
+        let shared = Shared {
+            budget: ByteBudget::new(DEFAULT_MAX_BYTES_IN_FLIGHT),
+            draining: Arc::new(AtomicBool::new(false)),
+        };
+        let clock = Arc::clone(&self.clock);
+        Ok(WebhookLayer::new(Arc::new(self.gate(shared, clock, None)?)))
+    }
+
+    /// The endpoint, ready for requests that go into the inbox.
+    pub(crate) fn open(self, common: &Common, routes: Arc<Routes>) -> Result<Gate, SetupError> {
+        let intake = Intake::new(
+            self.name.clone(),
+            &self.provider,
+            common.committer.clone(),
+            routes,
+        );
+        let clock = common.clock.clone().unwrap_or_else(|| Arc::clone(&self.clock));
+        self.gate(common.shared.clone(), clock, Some(intake))
+    }
+
+    fn gate(
+        self,
+        shared: Shared,
+        clock: Arc<dyn Clock>,
+        intake: Option<Intake>,
+    ) -> Result<Gate, SetupError> {
+        self.provider.check()?;
+        if self.provider.scheme().needs_public_url() && self.public_url.is_none() {
+            return Err(SetupError::PublicUrlMissing);
+        }
+        let (keyring, labels) = match self.keys {
+            Keys::Fixed(secrets) => {
+                let verifier = Verifier::new(Arc::clone(&self.provider), &secrets)?
+                    .with_public_url(self.public_url);
+                let labels: Vec<Text> = verifier.labels().cloned().collect();
+                (Keyring::Fixed(Arc::new(verifier)), labels)
+            }
+            Keys::Lookup(lookup) => {
+                let lookup = lookup(Arc::clone(&self.provider), self.public_url);
+                (Keyring::Lookup(lookup), Vec::new())
+            }
+        };
+        Ok(Gate {
+            meter: Meter::new(&self.name, &labels),
+            answers: AnswerBook::new(self.provider.answers()),
+            limits: Limits {
+                max_body_bytes: self
+                    .max_body_bytes
+                    .or(self.provider.max_body_bytes())
+                    .unwrap_or(DEFAULT_MAX_BODY_BYTES),
+                body_deadline: self.body_deadline,
+            },
+            name: self.name,
+            provider: self.provider,
+            keyring,
+            clock,
+            shared,
+            intake,
+        })
+    }
+
+    /// What is worth a word at start, though not an error.
+    pub(crate) fn warnings(&self) -> Vec<String> {
+        let mut warnings = Vec::new();
+        if let Keys::Fixed(secrets) = &self.keys
+            && secrets.iter().any(tower_webhooks_core::Secret::has_outer_whitespace)
+        {
+            warnings.push(
+                "a secret begins or ends with white space: if every signature fails, remove it"
+                    .to_owned(),
+            );
+        }
+        warnings.extend(self.stale_redeliveries());
+        warnings
+    }
+
+    /// Redeliveries that keep their first timestamp go stale before the
+    /// provider gives up.
+    fn stale_redeliveries(&self) -> Option<String> {
+        use tower_webhooks_core::Resigned;
+
+        let tolerance = self.provider.scheme().timestamp()?.tolerance()?;
+        let span = self.provider.retries().span()?;
+        if self.provider.retries().resigned == Resigned::Yes || tolerance >= span {
+            return None;
+        }
+        Some(format!(
+            "the tolerance of {} s is shorter than the {} s over which {} redelivers, and it is \
+             not known to sign redeliveries anew: late ones are refused as stale. Widen it with \
+             `Provider::with_tolerance`, which is safe while the inbox remembers keys for longer",
+            tolerance.as_secs(),
+            span.as_secs(),
+            self.provider.title(),
+        ))
+    }
+}
+
+impl fmt::Debug for Endpoint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Endpoint")
+            .field("name", &self.name)
+            .field("provider", &self.provider.name())
+            .field("events", &self.events.event_types())
+            .finish_non_exhaustive()
+    }
+}

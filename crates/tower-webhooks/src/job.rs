@@ -1,0 +1,100 @@
+//! One event for one handler.
+
+use std::{fmt, sync::Arc};
+
+use http::Extensions;
+use tower_webhooks_core::{Delivery, Text};
+
+/// Which try of a job this is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Attempt {
+    /// From 1.
+    pub number: u32,
+    /// How often the handler is run at most, this try included.
+    pub max: u32,
+}
+
+impl Attempt {
+    pub(crate) fn new(number: u32, max: u32) -> Self {
+        Self { number, max }
+    }
+
+    /// Whether the job is dead if this try fails.
+    #[must_use]
+    pub fn is_last(&self) -> bool {
+        self.number >= self.max
+    }
+}
+
+/// One event for one handler, as an attempt sees it. Cloning is cheap.
+///
+/// Extractors ([`FromJob`](crate::FromJob)) take their part of it; a handler
+/// may also take it whole.
+#[derive(Clone)]
+pub struct Job(Arc<Parts>);
+
+pub(crate) struct Parts {
+    pub(crate) delivery: Delivery,
+    pub(crate) endpoint: Text,
+    pub(crate) handler: Text,
+    pub(crate) event_id: Text,
+    pub(crate) attempt: Attempt,
+    pub(crate) extensions: Extensions,
+}
+
+impl Job {
+    pub(crate) fn new(parts: Parts) -> Self {
+        Self(Arc::new(parts))
+    }
+
+    /// The delivery that carried the event.
+    #[must_use]
+    pub fn delivery(&self) -> &Delivery {
+        &self.0.delivery
+    }
+
+    /// The endpoint that received it.
+    #[must_use]
+    pub fn endpoint(&self) -> &Text {
+        &self.0.endpoint
+    }
+
+    /// The handler's durable name.
+    #[must_use]
+    pub fn handler(&self) -> &Text {
+        &self.0.handler
+    }
+
+    /// The event's id: the provider's, or where it sends none the key that the
+    /// inbox gave the event. The same in every attempt and every replay, so it
+    /// serves as an idempotency key.
+    #[must_use]
+    pub fn event_id(&self) -> &Text {
+        &self.0.event_id
+    }
+
+    /// Which try this is.
+    #[must_use]
+    pub fn attempt(&self) -> Attempt {
+        self.0.attempt
+    }
+
+    /// What the worker was given for its handlers, by type.
+    #[must_use]
+    pub fn extensions(&self) -> &Extensions {
+        &self.0.extensions
+    }
+}
+
+impl fmt::Debug for Job {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Job")
+            .field("endpoint", &self.0.endpoint)
+            .field("handler", &self.0.handler)
+            .field("event_id", &self.0.event_id)
+            .field("attempt", &self.0.attempt)
+            .field("delivery", &self.0.delivery)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,188 @@
+//! Answers that a reply handler decides, once for each event.
+
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use http::{Extensions, HeaderMap};
+use tokio::{sync::oneshot, time::timeout};
+use tower_webhooks_core::{Delivery, RejectionKind, Text};
+use tower_webhooks_inbox::{
+    DecidedBy, RecordReply, Recorded, Reply, Reserve, Reserved, body_key,
+};
+
+use super::{budget::BytePermit, gate::Gate, intake::refused, receive::Received};
+use crate::{
+    Job,
+    job::{Attempt, Parts},
+    router::ReplyRoute,
+};
+
+/// What a reply handler has where neither it nor its provider says: the
+/// shortest deadline that a provider with such events documents.
+const DEFAULT_BUDGET: Duration = Duration::from_secs(1);
+
+/// How soon another delivery's decision is looked for again when nothing says
+/// that there is one: it may be made by another process.
+const LOOK_AGAIN: Duration = Duration::from_millis(20);
+
+/// One delivery that wants a decision.
+pub(super) struct Decision {
+    gate: Arc<Gate>,
+    route: ReplyRoute,
+    delivery: Delivery,
+    headers: HeaderMap,
+    permit: BytePermit,
+}
+
+impl Decision {
+    pub(super) fn new(gate: &Arc<Gate>, route: ReplyRoute, received: Received) -> Self {
+        Self {
+            gate: Arc::clone(gate),
+            route,
+            delivery: received.delivery,
+            headers: received.parts.headers,
+            permit: received.permit,
+        }
+    }
+
+    /// Decides in a task of its own, so that a client that hangs up changes
+    /// nothing.
+    pub(super) fn spawn(self) -> oneshot::Receiver<Result<Reply, RejectionKind>> {
+        let (answer, waiting) = oneshot::channel();
+        tokio::spawn(async move {
+            // Nobody may be waiting any more; the reply is recorded.
+            let _ = answer.send(self.decide().await);
+        });
+        waiting
+    }
+
+    async fn decide(self) -> Result<Reply, RejectionKind> {
+        let started = Instant::now();
+        let budget = self.budget();
+        let Some(intake) = &self.gate.intake else {
+            return Err(RejectionKind::InboxUnavailable);
+        };
+        let event = intake.event(&self.delivery, &self.headers);
+        let mut permit = Some(self.permit);
+        loop {
+            let decided = intake.decided.notified();
+            let reserve = Reserve {
+                event: event.clone(),
+                hold: budget.saturating_mul(2),
+            };
+            let reserved = intake
+                .committer
+                .reserve(reserve, permit.take())
+                .map_err(|error| refused(&error))?
+                .await
+                .map_err(|error| refused(&error))?;
+            let (seq, token, reply, by) = match reserved {
+                Reserved::Recorded { reply, .. } => return Ok(reply),
+                Reserved::InProgress { .. } => {
+                    if started.elapsed() >= budget {
+                        return Ok(self.route.info.default);
+                    }
+                    // Either way the next look tells.
+                    let _ = timeout(LOOK_AGAIN, decided).await;
+                    continue;
+                }
+                Reserved::Conflict { seq } => {
+                    tracing::warn!(
+                        endpoint = %self.gate.name,
+                        seq = seq.0,
+                        "an event came again with another body; it gets the default reply"
+                    );
+                    return Ok(self.route.info.default);
+                }
+                Reserved::Abandoned { seq, token } => {
+                    let reason = Text::from_static("the first decision was cut off");
+                    (seq, token, self.route.info.default.clone(), DecidedBy::Default(reason))
+                }
+                Reserved::New { seq, token } => {
+                    let id = event.id_key().or_else(|| {
+                        let mut event = event.clone();
+                        Some(body_key(&event.hash_body()))
+                    });
+                    let job = Job::new(Parts {
+                        delivery: self.delivery.clone(),
+                        endpoint: intake.endpoint.clone(),
+                        handler: self.route.info.text.clone(),
+                        event_id: id.unwrap_or_default(),
+                        attempt: Attempt::new(1, 1),
+                        extensions: Extensions::new(),
+                    });
+                    let left = thinking_time(budget).saturating_sub(started.elapsed());
+                    match run(&self.route, job, left).await {
+                        Ok(reply) => (seq, token, reply, DecidedBy::Handler),
+                        Err(reason) => {
+                            tracing::error!(
+                                endpoint = %self.gate.name,
+                                seq = seq.0,
+                                reason = %reason,
+                                "a reply handler did not decide; the default answers"
+                            );
+                            let default = self.route.info.default.clone();
+                            (seq, token, default, DecidedBy::Default(reason))
+                        }
+                    }
+                }
+            };
+            let record = RecordReply {
+                seq,
+                token,
+                reply: reply.clone(),
+                by,
+            };
+            let recorded = intake
+                .committer
+                .record(record)
+                .map_err(|error| refused(&error))?
+                .await
+                .map_err(|error| refused(&error))?;
+            intake.decided.notify_waiters();
+            match recorded {
+                Recorded::Stored => return Ok(reply),
+                Recorded::Superseded(reply) => return Ok(reply),
+                Recorded::Lost => {}
+            }
+        }
+    }
+
+    fn budget(&self) -> Duration {
+        let declared = self.delivery.event().ok().and_then(|event| {
+            self.gate
+                .provider
+                .replies()
+                .iter()
+                .find(|rule| *event.event_type() == *rule.event_type)
+                .map(|rule| Duration::from_millis(rule.budget_ms))
+        });
+        self.route
+            .info
+            .budget
+            .or(declared)
+            .unwrap_or(DEFAULT_BUDGET)
+    }
+}
+
+/// The rest of the budget is for recording the reply and for the way back.
+fn thinking_time(budget: Duration) -> Duration {
+    budget.saturating_sub(budget / 5)
+}
+
+/// Runs the handler apart, so that its panic is its own.
+async fn run(route: &ReplyRoute, job: Job, left: Duration) -> Result<Reply, Text> {
+    let mut deciding = tokio::spawn(route.decide(job));
+    match timeout(left, &mut deciding).await {
+        Ok(Ok(Ok(reply))) if (200..600).contains(&reply.status) => Ok(reply),
+        Ok(Ok(Ok(_))) => Err(Text::from_static("its status is none")),
+        Ok(Ok(Err(error))) => Err(Text::from(error.chain())),
+        Ok(Err(_)) => Err(Text::from_static("it panicked")),
+        Err(_) => {
+            deciding.abort();
+            Err(Text::from_static("it was over its budget"))
+        }
+    }
+}

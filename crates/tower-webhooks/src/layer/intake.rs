@@ -1,0 +1,162 @@
+//! From a delivery to a durable event.
+
+use std::{
+    future::Future,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll, ready},
+    time::Duration,
+};
+
+use bytes::Bytes;
+use http::{HeaderMap, header};
+use tokio::sync::Notify;
+use tower_webhooks_core::{Delivery, Provider, RejectionKind, Text};
+use tower_webhooks_inbox::{
+    Committer, InboxError, InboxErrorKind, Inserted, NewEvent, Pending,
+};
+
+use super::{budget::BytePermit, gate::Gate};
+use crate::router::{ReplyRoute, Routes};
+
+/// Where an endpoint's deliveries go.
+#[derive(Debug)]
+pub(crate) struct Intake {
+    pub(crate) endpoint: Text,
+    pub(crate) committer: Committer,
+    pub(crate) routes: Arc<Routes>,
+    /// Told whenever a reply has been recorded.
+    pub(crate) decided: Arc<Notify>,
+    id_signed: bool,
+    dedup_span: Duration,
+}
+
+/// Of no use to a handler, or a credential: never stored.
+const LEFT_OUT: [http::HeaderName; 9] = [
+    header::ACCEPT,
+    header::ACCEPT_ENCODING,
+    header::AUTHORIZATION,
+    header::CONNECTION,
+    header::CONTENT_LENGTH,
+    header::COOKIE,
+    header::EXPECT,
+    header::PROXY_AUTHORIZATION,
+    header::TRANSFER_ENCODING,
+];
+
+impl Intake {
+    pub(crate) fn new(
+        endpoint: Text,
+        provider: &Provider,
+        committer: Committer,
+        routes: Arc<Routes>,
+    ) -> Self {
+        Self {
+            endpoint,
+            committer,
+            routes,
+            decided: Arc::new(Notify::new()),
+            id_signed: provider.signs_id(),
+            dedup_span: provider.retry_span(),
+        }
+    }
+
+    /// The reply handler for a delivery, if its type has one.
+    pub(crate) fn reply_for(&self, delivery: &Delivery) -> Option<&ReplyRoute> {
+        if !self.routes.has_replies() {
+            return None;
+        }
+        let event = delivery.event().ok()?;
+        self.routes.reply_for(event.event_type())
+    }
+
+    pub(crate) fn event(&self, delivery: &Delivery, headers: &HeaderMap) -> NewEvent {
+        let mut event = NewEvent::new(
+            self.endpoint.clone(),
+            delivery.body().clone(),
+            delivery.received_at(),
+        );
+        event.tenant = delivery.tenant().cloned();
+        event.secret_label = delivery.secret_label().cloned();
+        event.id_signed = self.id_signed;
+        event.dedup_span = self.dedup_span;
+        event.headers = kept(delivery.provider(), headers);
+        match delivery.event() {
+            Ok(head) => {
+                event.event_type = Some(head.event_type().clone());
+                event.id = head.id().cloned();
+                event.occurred_at = head.occurred_at();
+            }
+            Err(reason) => event.unusable = Some(Text::from_static(reason.as_str())),
+        }
+        event
+    }
+
+    /// Hands the event over, without waiting: from here on it is stored
+    /// whether or not the client stays.
+    pub(crate) fn store(
+        &self,
+        delivery: &Delivery,
+        headers: &HeaderMap,
+        permit: BytePermit,
+    ) -> Result<Pending<Inserted>, RejectionKind> {
+        self.committer
+            .insert(self.event(delivery, headers), permit)
+            .map_err(|error| refused(&error))
+    }
+}
+
+fn kept(provider: &Provider, headers: &HeaderMap) -> Arc<[(Text, Bytes)]> {
+    let signature = provider.scheme().header();
+    headers
+        .iter()
+        .filter(|(name, _)| *name != signature && !LEFT_OUT.contains(name))
+        .map(|(name, value)| {
+            let value = Bytes::copy_from_slice(value.as_bytes());
+            (Text::from(name.as_str()), value)
+        })
+        .collect()
+}
+
+/// What an inbox's failure means for the sender: come back later.
+pub(crate) fn refused(error: &InboxError) -> RejectionKind {
+    match error.kind() {
+        InboxErrorKind::Closed => RejectionKind::Draining,
+        _ => {
+            tracing::error!(
+                error = %error,
+                cause = std::error::Error::source(error).map(tracing::field::display),
+                "an event was not stored"
+            );
+            RejectionKind::InboxUnavailable
+        }
+    }
+}
+
+/// Waits until the event is durable.
+#[derive(Debug)]
+pub(crate) struct Storing(pub(crate) Pending<Inserted>);
+
+impl Storing {
+    pub(crate) fn poll(
+        &mut self,
+        gate: &Gate,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<(), RejectionKind>> {
+        let stored = ready!(Pin::new(&mut self.0).poll(cx));
+        Poll::Ready(match stored {
+            Ok(inserted) => {
+                gate.meter.stored(inserted);
+                if let Inserted::Conflict { seq } = inserted {
+                    tracing::warn!(
+                        endpoint = %gate.name,
+                        seq = seq.0,
+                        "an event came again with another body; it is stored apart and not handled"
+                    );
+                }
+                Ok(())
+            }
+            Err(error) => Err(refused(&error)),
+        })
+    }
+}

@@ -1,0 +1,95 @@
+//! What an endpoint counts. Handles are looked up once, at start.
+
+use std::time::{Duration, SystemTime};
+
+use metrics::{Counter, Gauge, Histogram, counter, gauge, histogram};
+use tower_webhooks_core::{RejectionKind, Text};
+use tower_webhooks_inbox::Inserted;
+
+pub(crate) struct Meter {
+    accepted: Counter,
+    conflict: Counter,
+    duplicate: Counter,
+    unhandled: Counter,
+    unusable: Counter,
+    rejected: Vec<(RejectionKind, Counter)>,
+    accept_seconds: Histogram,
+    last_match: Vec<(Text, Gauge)>,
+}
+
+impl Meter {
+    /// `labels` are those of the configured secrets: a bounded set.
+    pub(crate) fn new<'l>(endpoint: &Text, labels: impl IntoIterator<Item = &'l Text>) -> Self {
+        let of = |name| counter!(name, "endpoint" => endpoint.to_string());
+        Self {
+            accepted: of("webhooks_accepted_total"),
+            conflict: of("webhooks_conflict_total"),
+            duplicate: of("webhooks_duplicate_total"),
+            unhandled: of("webhooks_unhandled_total"),
+            unusable: of("webhooks_unusable_total"),
+            rejected: RejectionKind::ALL
+                .into_iter()
+                .map(|kind| {
+                    let counter = counter!(
+                        "webhooks_rejected_total",
+                        "endpoint" => endpoint.to_string(),
+                        "kind" => kind.as_str(),
+                    );
+                    (kind, counter)
+                })
+                .collect(),
+            accept_seconds: histogram!(
+                "webhooks_accept_seconds",
+                "endpoint" => endpoint.to_string(),
+            ),
+            last_match: labels
+                .into_iter()
+                .map(|label| {
+                    let gauge = gauge!(
+                        "webhooks_secret_last_match_timestamp_seconds",
+                        "endpoint" => endpoint.to_string(),
+                        "secret" => label.to_string(),
+                    );
+                    (label.clone(), gauge)
+                })
+                .collect(),
+        }
+    }
+
+    pub(crate) fn rejected(&self, kind: RejectionKind) {
+        if let Some((_, counter)) = self.rejected.iter().find(|(known, _)| *known == kind) {
+            counter.increment(1);
+        }
+    }
+
+    pub(crate) fn matched(&self, label: Option<&Text>, at: SystemTime) {
+        let gauge = label.and_then(|label| self.last_match.iter().find(|(known, _)| known == label));
+        if let Some((_, gauge)) = gauge {
+            let since_1970 = at.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+            gauge.set(since_1970.as_secs_f64());
+        }
+    }
+
+    pub(crate) fn stored(&self, inserted: Inserted) {
+        match inserted {
+            Inserted::Duplicate { .. } => self.duplicate.increment(1),
+            Inserted::Conflict { .. } => {
+                self.accepted.increment(1);
+                self.conflict.increment(1);
+            }
+            Inserted::New { .. } => self.accepted.increment(1),
+            Inserted::Unhandled { .. } => {
+                self.accepted.increment(1);
+                self.unhandled.increment(1);
+            }
+            Inserted::Unusable { .. } => {
+                self.accepted.increment(1);
+                self.unusable.increment(1);
+            }
+        }
+    }
+
+    pub(crate) fn answered(&self, after: Duration) {
+        self.accept_seconds.record(after.as_secs_f64());
+    }
+}

@@ -1,0 +1,399 @@
+//! A receiver as a whole: its endpoints, its inbox and its workers.
+
+use std::{
+    collections::BTreeMap,
+    fmt,
+    num::NonZeroUsize,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+use tower_webhooks_core::{Clock, SetupError, Text};
+use tower_webhooks_inbox::{Committer, CommitterOptions, Inbox, InboxError};
+
+use crate::{
+    Endpoint, EndpointService, WebhookLayer, Worker,
+    endpoint::{Common, DEFAULT_MAX_BYTES_IN_FLIGHT},
+    layer::{
+        budget::ByteBudget,
+        gate::{Gate, Shared},
+    },
+    router::{Routes, SetupProblems},
+    worker::{DeadJob, DoneJob, DrainReport, HandledEndpoint, WorkerHandle},
+};
+
+/// A running receiver. Its layers and services take deliveries in, its worker
+/// runs the handlers.
+///
+/// Dropping it stops the worker at once: running handlers are dropped at their
+/// next `await`, and what they left undone waits in the inbox (a
+/// [`MemoryInbox`](crate::MemoryInbox) forgets it with the process).
+/// [`drain`](Self::drain) is the way to stop.
+#[must_use = "dropping it stops the worker"]
+pub struct Webhooks {
+    gates: BTreeMap<Text, (Arc<Gate>, Vec<String>)>,
+    committer: Committer,
+    inbox: Arc<dyn Inbox>,
+    shared: Shared,
+    worker: WorkerHandle,
+}
+
+/// Why a receiver did not start. Says what to change.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StartError {
+    /// An endpoint's provider or secrets do not fit.
+    #[error("endpoint `{endpoint}`: {error}")]
+    Endpoint {
+        /// The endpoint's name.
+        endpoint: Text,
+        /// What is wrong.
+        error: SetupError,
+    },
+    /// A handler is registered for a type that its provider does not have.
+    #[error("endpoint `{endpoint}`: {provider} has no event type `{pattern}`{}", suggestion(.nearest))]
+    EventType {
+        /// The endpoint's name.
+        endpoint: Text,
+        /// The provider.
+        provider: Text,
+        /// The type or pattern.
+        pattern: String,
+        /// The known type nearest to it.
+        nearest: Option<Text>,
+    },
+    /// Handlers are registered wrongly.
+    #[error("endpoint `{endpoint}`: {problems}")]
+    Handlers {
+        /// The endpoint's name.
+        endpoint: Text,
+        /// What is wrong.
+        problems: SetupProblems,
+    },
+    /// The inbox is away, or its settings promise less than it must.
+    #[error("the inbox cannot be used: {0}")]
+    Inbox(#[from] InboxError),
+    /// Two endpoints have one name.
+    #[error("two endpoints are named `{0}`: events are stored under the name, so it must be unique")]
+    Name(Text),
+}
+
+fn suggestion(nearest: &Option<Text>) -> String {
+    nearest
+        .as_ref()
+        .map(|nearest| format!("; did you mean `{nearest}`?"))
+        .unwrap_or_default()
+}
+
+/// No endpoint has that name.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("no endpoint is named `{0}`")]
+pub struct UnknownEndpoint(Text);
+
+impl Webhooks {
+    /// Starts endpoints over an inbox, with defaults for the rest.
+    ///
+    /// # Errors
+    ///
+    /// [`StartError`] when something is set up wrongly or the inbox is away.
+    pub async fn start(
+        inbox: impl Inbox,
+        endpoints: impl IntoIterator<Item = Endpoint>,
+    ) -> Result<Self, StartError> {
+        Self::builder().start(inbox, endpoints).await
+    }
+
+    /// Starts with other settings than the defaults.
+    pub fn builder() -> WebhooksBuilder {
+        WebhooksBuilder {
+            clock: None,
+            max_bytes_in_flight: DEFAULT_MAX_BYTES_IN_FLIGHT,
+            committer: CommitterOptions::new(),
+            worker: Vec::new(),
+        }
+    }
+
+    /// The layer for an endpoint, to go around your own answer.
+    ///
+    /// # Errors
+    ///
+    /// [`UnknownEndpoint`] when none has that name.
+    pub fn layer(&self, endpoint: &str) -> Result<WebhookLayer, UnknownEndpoint> {
+        self.gate(endpoint).map(|gate| WebhookLayer::new(Arc::clone(gate)))
+    }
+
+    /// An endpoint ready to mount, which answers what its provider wants.
+    ///
+    /// # Errors
+    ///
+    /// [`UnknownEndpoint`] when none has that name.
+    pub fn endpoint(&self, endpoint: &str) -> Result<EndpointService, UnknownEndpoint> {
+        self.gate(endpoint).map(|gate| EndpointService::new(Arc::clone(gate)))
+    }
+
+    /// The event types and patterns that an endpoint handles.
+    ///
+    /// # Errors
+    ///
+    /// [`UnknownEndpoint`] when none has that name.
+    pub fn event_types(&self, endpoint: &str) -> Result<&[String], UnknownEndpoint> {
+        self.gates
+            .get(endpoint)
+            .map(|(_, types)| types.as_slice())
+            .ok_or_else(|| UnknownEndpoint(endpoint.into()))
+    }
+
+    fn gate(&self, endpoint: &str) -> Result<&Arc<Gate>, UnknownEndpoint> {
+        self.gates
+            .get(endpoint)
+            .map(|(gate, _)| gate)
+            .ok_or_else(|| UnknownEndpoint(endpoint.into()))
+    }
+
+    /// Whether deliveries are taken in: the worker runs, and no drain has
+    /// begun. For a readiness probe.
+    #[must_use]
+    pub fn is_accepting(&self) -> bool {
+        !self.shared.draining.load(Ordering::Relaxed) && !self.worker.is_stopped()
+    }
+
+    /// Body bytes in flight or waiting to be stored now.
+    #[must_use]
+    pub fn bytes_in_flight(&self) -> usize {
+        self.shared.budget.used()
+    }
+
+    /// The inbox, to look into it.
+    #[must_use]
+    pub fn inbox(&self) -> &Arc<dyn Inbox> {
+        &self.inbox
+    }
+
+    /// Lets the worker look for due jobs now: after a replay, or after a clock
+    /// was turned by hand.
+    pub fn wake(&self) {
+        self.committer.wake();
+    }
+
+    /// Refuses new deliveries with 503 from now on, as a drain does, and lets
+    /// the handlers run. Call it as soon as the process is asked to stop.
+    pub fn stop_accepting(&self) {
+        self.shared.draining.store(true, Ordering::Relaxed);
+    }
+
+    /// Stops: refuses new deliveries, claims no more jobs, lets running
+    /// handlers finish for at most `within` (20 s is usual: shorter than the
+    /// 30 s that Kubernetes gives), gives the rest back to the inbox, and
+    /// commits what waits. An inbox that is not durable runs its due jobs
+    /// first, and the report says how many are dropped.
+    pub async fn drain(&self, within: Duration) -> DrainReport {
+        self.stop_accepting();
+        let report = self.worker.drain(within).await;
+        self.committer.close().await;
+        if report.dropped > 0 {
+            tracing::warn!(
+                dropped = report.dropped,
+                "jobs are dropped, because the inbox is not durable"
+            );
+        }
+        report
+    }
+}
+
+impl fmt::Debug for Webhooks {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Webhooks")
+            .field("endpoints", &self.gates.keys())
+            .field("accepting", &self.is_accepting())
+            .finish_non_exhaustive()
+    }
+}
+
+type WithWorker = Box<dyn FnOnce(Worker) -> Worker + Send>;
+
+/// Settings of a receiver. Made by [`Webhooks::builder`].
+#[must_use = "nothing is started yet"]
+pub struct WebhooksBuilder {
+    clock: Option<Arc<dyn Clock>>,
+    max_bytes_in_flight: usize,
+    committer: CommitterOptions,
+    worker: Vec<WithWorker>,
+}
+
+impl WebhooksBuilder {
+    /// Replaces the clock of all endpoints. The default is the system's.
+    pub fn with_clock(mut self, clock: impl Clock) -> Self {
+        self.clock = Some(Arc::new(clock));
+        self
+    }
+
+    /// Replaces how many bytes of all bodies may be in flight or wait to be
+    /// stored; beyond it the answer is 503. The default is 64 MiB.
+    pub fn with_max_bytes_in_flight(mut self, bytes: usize) -> Self {
+        self.max_bytes_in_flight = bytes;
+        self
+    }
+
+    /// Replaces the bounds of batches and of the queue before the inbox.
+    pub fn with_committer(mut self, options: CommitterOptions) -> Self {
+        self.committer = options;
+        self
+    }
+
+    /// Replaces how many handlers run at once, all together. The default is
+    /// 256.
+    pub fn with_concurrency(self, at_once: NonZeroUsize) -> Self {
+        self.with_worker(move |worker| worker.with_concurrency(at_once))
+    }
+
+    /// Adds a value that handlers take as `Extension<T>`.
+    pub fn with_extension<T: Clone + Send + Sync + 'static>(self, value: T) -> Self {
+        self.with_worker(move |worker| worker.with_extension(value))
+    }
+
+    /// Calls `hook` for every job that ended dead, once that is stored.
+    pub fn on_dead(self, hook: impl Fn(&DeadJob) + Send + Sync + 'static) -> Self {
+        self.with_worker(move |worker| worker.on_dead(hook))
+    }
+
+    /// Calls `hook` for every job that is done, once that is stored.
+    pub fn on_done(self, hook: impl Fn(&DoneJob) + Send + Sync + 'static) -> Self {
+        self.with_worker(move |worker| worker.on_done(hook))
+    }
+
+    /// Changes any other setting of the worker.
+    pub fn with_worker(mut self, change: impl FnOnce(Worker) -> Worker + Send + 'static) -> Self {
+        self.worker.push(Box::new(change));
+        self
+    }
+
+    /// Checks the set-up and the inbox's durability, and starts the worker.
+    ///
+    /// # Errors
+    ///
+    /// [`StartError`] when something is set up wrongly or the inbox is away.
+    pub async fn start(
+        self,
+        inbox: impl Inbox,
+        endpoints: impl IntoIterator<Item = Endpoint>,
+    ) -> Result<Webhooks, StartError> {
+        let inbox: Arc<dyn Inbox> = Arc::new(inbox);
+        let durability = inbox.check().await?;
+        if !durability.durable {
+            tracing::warn!(
+                inbox = %durability.description,
+                "the inbox is not durable: a crash loses events that were answered with 200"
+            );
+        }
+        let common = Common {
+            committer: Committer::start(Arc::clone(&inbox), self.committer),
+            shared: Shared {
+                budget: ByteBudget::new(self.max_bytes_in_flight),
+                draining: Arc::new(AtomicBool::new(false)),
+            },
+            clock: self.clock,
+        };
+        let mut gates = BTreeMap::new();
+        let mut handled = Vec::new();
+        for endpoint in endpoints {
+            let name = endpoint.name.clone();
+            for warning in endpoint.warnings() {
+                tracing::warn!(endpoint = %name, "{warning}");
+            }
+            let types = handled_types(&endpoint)?;
+            let routes = endpoint.events.clone().build().map_err(|problems| {
+                StartError::Handlers {
+                    endpoint: name.clone(),
+                    problems,
+                }
+            })?;
+            let routes: Arc<Routes> = Arc::new(routes);
+            handled.push(HandledEndpoint::from_routes(
+                name.clone(),
+                Arc::clone(&endpoint.provider),
+                Arc::clone(&routes),
+            ));
+            let gate = endpoint
+                .open(&common, routes)
+                .map_err(|error| StartError::Endpoint {
+                    endpoint: name.clone(),
+                    error,
+                })?;
+            if gates.insert(name.clone(), (Arc::new(gate), types)).is_some() {
+                return Err(StartError::Name(name));
+            }
+        }
+        let worker = Worker::new(common.committer.clone(), Arc::clone(&inbox), handled)
+            .map_err(|problems| StartError::Handlers {
+                endpoint: Text::default(),
+                problems,
+            })?;
+        let worker = self
+            .worker
+            .into_iter()
+            .fold(worker, |worker, change| change(worker));
+        Ok(Webhooks {
+            gates,
+            committer: common.committer,
+            inbox,
+            shared: common.shared,
+            worker: worker.spawn().await?,
+        })
+    }
+}
+
+impl fmt::Debug for WebhooksBuilder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("WebhooksBuilder")
+            .field("max_bytes_in_flight", &self.max_bytes_in_flight)
+            .finish_non_exhaustive()
+    }
+}
+
+/// The types that an endpoint handles; one that its provider cannot send is a
+/// mistake where its list is complete, and suspicious where it is open.
+fn handled_types(endpoint: &Endpoint) -> Result<Vec<String>, StartError> {
+    let events = endpoint.provider.events();
+    let patterns: Vec<String> = endpoint
+        .events
+        .event_types()
+        .into_iter()
+        .map(str::to_owned)
+        .collect();
+    for pattern in &patterns {
+        let reaches_one = match pattern.strip_suffix('*') {
+            Some(prefix) => events.list.iter().any(|event| event.name.starts_with(prefix)),
+            None => events.find(pattern).is_some(),
+        };
+        if reaches_one || events.list.is_empty() {
+            continue;
+        }
+        let nearest = nearest(pattern, events.list.iter().map(|event| &event.name));
+        if events.complete {
+            return Err(StartError::EventType {
+                endpoint: endpoint.name.clone(),
+                provider: endpoint.provider.title().clone(),
+                pattern: pattern.clone(),
+                nearest,
+            });
+        }
+        tracing::warn!(
+            endpoint = %endpoint.name,
+            pattern,
+            nearest = nearest.as_deref(),
+            "a handler is registered for an event type that is not in the provider's known list"
+        );
+    }
+    Ok(patterns)
+}
+
+fn nearest<'k>(pattern: &str, known: impl Iterator<Item = &'k Text>) -> Option<Text> {
+    known
+        .map(|name| (strsim::jaro_winkler(pattern, name), name))
+        .filter(|(likeness, _)| *likeness > 0.8)
+        .max_by(|(left, _), (right, _)| left.total_cmp(right))
+        .map(|(_, name)| name.clone())
+}

@@ -1,0 +1,185 @@
+//! The handlers that a worker serves, and how many of each may start.
+
+use std::{
+    collections::{HashMap, HashSet},
+    fmt,
+    sync::Arc,
+};
+
+use tower_webhooks_core::{Provider, Text};
+use tower_webhooks_inbox::{Registration, Want};
+
+use super::meters::Meters;
+use crate::{
+    EventRouter,
+    router::{Route, Routes, SetupProblem, SetupProblems},
+};
+
+/// An endpoint as a worker sees it: its name, who sends to it, and what
+/// handles its events.
+#[derive(Debug, Clone)]
+pub struct HandledEndpoint {
+    name: Text,
+    provider: Arc<Provider>,
+    routes: Arc<Routes>,
+}
+
+impl HandledEndpoint {
+    /// An endpoint with the handlers of a router. The name is the one that the
+    /// receiving process gives it.
+    ///
+    /// # Errors
+    ///
+    /// Every pattern and name in the router that is wrong.
+    pub fn new(
+        name: impl Into<Text>,
+        provider: impl Into<Arc<Provider>>,
+        events: EventRouter,
+    ) -> Result<Self, SetupProblems> {
+        let routes = Arc::new(events.build()?);
+        Ok(Self::from_routes(name.into(), provider.into(), routes))
+    }
+
+    pub(crate) fn from_routes(name: Text, provider: Arc<Provider>, routes: Arc<Routes>) -> Self {
+        Self {
+            name,
+            provider,
+            routes,
+        }
+    }
+}
+
+/// One handler of one endpoint.
+pub(super) struct Lane {
+    pub(super) endpoint: Text,
+    pub(super) provider: Arc<Provider>,
+    pub(super) route: Route,
+    pub(super) meters: Meters,
+}
+
+impl Lane {
+    pub(super) fn handler(&self) -> &Text {
+        &self.route.info.name
+    }
+}
+
+/// All handlers, with how many runs of each there are.
+pub(super) struct Lanes {
+    lanes: Vec<Arc<Lane>>,
+    running: Vec<usize>,
+    places: HashMap<Text, HashMap<Text, usize>>,
+    /// Which lane is asked first when not all can be.
+    turn: usize,
+}
+
+impl Lanes {
+    pub(super) fn new(
+        endpoints: impl IntoIterator<Item = HandledEndpoint>,
+    ) -> Result<Self, SetupProblems> {
+        let mut lanes = Vec::new();
+        let mut places: HashMap<Text, HashMap<Text, usize>> = HashMap::new();
+        let mut seen = HashSet::new();
+        let mut problems = Vec::new();
+        for endpoint in endpoints {
+            if !seen.insert(endpoint.name.clone()) {
+                let endpoint = endpoint.name;
+                problems.push(SetupProblem::DuplicateEndpoint { endpoint });
+                continue;
+            }
+            for route in endpoint.routes.handlers() {
+                let handlers = places.entry(endpoint.name.clone()).or_default();
+                handlers.insert(route.info.name.clone(), lanes.len());
+                lanes.push(Arc::new(Lane {
+                    meters: Meters::of(&endpoint.name, &route.info.name),
+                    endpoint: endpoint.name.clone(),
+                    provider: Arc::clone(&endpoint.provider),
+                    route: route.clone(),
+                }));
+            }
+        }
+        SetupProblems::check(problems)?;
+        Ok(Self {
+            running: vec![0; lanes.len()],
+            lanes,
+            places,
+            turn: 0,
+        })
+    }
+
+    pub(super) fn registrations(&self) -> Vec<Registration> {
+        let registrations = self.lanes.iter().map(|lane| Registration {
+            endpoint: lane.endpoint.clone(),
+            handler: lane.handler().clone(),
+            pattern: lane.route.info.pattern.clone(),
+            fallback: lane.route.info.fallback,
+        });
+        registrations.collect()
+    }
+
+    /// The place of a handler, if it is one of these.
+    pub(super) fn find(&self, endpoint: &str, handler: &str) -> Option<usize> {
+        self.places.get(endpoint)?.get(handler).copied()
+    }
+
+    pub(super) fn at(&self, place: usize) -> Option<&Arc<Lane>> {
+        self.lanes.get(place)
+    }
+
+    pub(super) fn started(&mut self, place: usize) {
+        if let Some(running) = self.running.get_mut(place) {
+            *running = running.saturating_add(1);
+        }
+    }
+
+    pub(super) fn ended(&mut self, place: usize) {
+        if let Some(running) = self.running.get_mut(place) {
+            *running = running.saturating_sub(1);
+        }
+    }
+
+    /// How many more runs a handler may have.
+    pub(super) fn free(&self, place: usize) -> usize {
+        let limit = self.lanes.get(place).map(|lane| lane.route.info.settings.concurrency);
+        let running = self.running.get(place).copied();
+        limit.unwrap_or(0).saturating_sub(running.unwrap_or(0))
+    }
+
+    /// The free slots of all handlers, at most `budget` together: when there
+    /// are more, each handler gets a fair share first, and another one begins
+    /// each time.
+    pub(super) fn wants(&mut self, budget: usize) -> Vec<Want> {
+        let count = self.lanes.len();
+        let first = self.turn;
+        self.turn = first.wrapping_add(1) % count.max(1);
+        let order = || (0..count).map(|step| (first + step) % count);
+        let open = order().filter(|place| self.free(*place) > 0).count();
+        let share = (budget / open.max(1)).max(1);
+
+        let mut left = budget;
+        let mut given = vec![0_usize; count];
+        for most in [share, usize::MAX] {
+            for place in order() {
+                if let Some(given) = given.get_mut(place) {
+                    let more = (self.free(place) - *given).min(most).min(left);
+                    *given += more;
+                    left -= more;
+                }
+            }
+        }
+        let wants = self.lanes.iter().zip(given).filter(|(_, free)| *free > 0);
+        wants
+            .map(|(lane, free)| Want {
+                endpoint: lane.endpoint.clone(),
+                handler: lane.handler().clone(),
+                free,
+            })
+            .collect()
+    }
+}
+
+impl fmt::Debug for Lanes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let names = self.lanes.iter().map(|lane| (&lane.endpoint, lane.handler()));
+        f.debug_list().entries(names).finish()
+    }
+}

@@ -1,0 +1,201 @@
+//! The worker over the inbox in memory, in tokio's paused time.
+
+mod drain;
+mod leases;
+mod outcomes;
+
+use std::{
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+    },
+    time::{Duration, SystemTime},
+};
+
+use tokio::time::Instant;
+use tower_webhooks_core::{Clock, Text};
+use tower_webhooks_inbox::{
+    Applied, Batch, BoxFuture, Committer, CommitterOptions, Durability, Erase, EventRecord,
+    EventSeq, Filter, Inbox, InboxError, InboxErrorKind, JobRecord, JobState, Listing, MemoryInbox,
+    NewEvent, Page, Pruned, Replayed, Retention, Selection, Stats, Want,
+};
+
+use super::{HandledEndpoint, Worker};
+use crate::{EventRouter, fixtures};
+
+/// Shows tokio's time, which tests turn.
+#[derive(Debug)]
+struct TokioClock(Instant);
+
+impl Clock for TokioClock {
+    fn now(&self) -> SystemTime {
+        SystemTime::UNIX_EPOCH + self.0.elapsed()
+    }
+}
+
+/// The inbox in memory, which can say that it is durable and be away.
+#[derive(Debug)]
+struct Store {
+    inner: MemoryInbox,
+    durable: bool,
+    away: AtomicBool,
+    claims: AtomicUsize,
+}
+
+impl Inbox for Store {
+    fn apply(&self, batch: Batch) -> BoxFuture<'_, Result<Applied, InboxError>> {
+        if self.away.load(Ordering::SeqCst) {
+            return Box::pin(async { Err(InboxError::new(InboxErrorKind::Unavailable, "away")) });
+        }
+        if batch.claim.is_some() {
+            self.claims.fetch_add(1, Ordering::SeqCst);
+        }
+        self.inner.apply(batch)
+    }
+
+    fn next_due<'a>(
+        &'a self,
+        wants: &'a [Want],
+    ) -> BoxFuture<'a, Result<Option<Duration>, InboxError>> {
+        self.inner.next_due(wants)
+    }
+
+    fn list<'a>(
+        &'a self,
+        filter: &'a Filter,
+        page: Page,
+    ) -> BoxFuture<'a, Result<Listing, InboxError>> {
+        self.inner.list(filter, page)
+    }
+
+    fn get(&self, seq: EventSeq) -> BoxFuture<'_, Result<Option<EventRecord>, InboxError>> {
+        self.inner.get(seq)
+    }
+
+    fn stats(&self) -> BoxFuture<'_, Result<Stats, InboxError>> {
+        self.inner.stats()
+    }
+
+    fn replay<'a>(
+        &'a self,
+        selection: &'a Selection,
+    ) -> BoxFuture<'a, Result<Replayed, InboxError>> {
+        self.inner.replay(selection)
+    }
+
+    fn prune<'a>(
+        &'a self,
+        retention: &'a Retention,
+        max_rows: usize,
+    ) -> BoxFuture<'a, Result<Pruned, InboxError>> {
+        self.inner.prune(retention, max_rows)
+    }
+
+    fn erase<'a>(&'a self, what: &'a Erase) -> BoxFuture<'a, Result<u64, InboxError>> {
+        self.inner.erase(what)
+    }
+
+    fn check(&self) -> BoxFuture<'_, Result<Durability, InboxError>> {
+        Box::pin(async {
+            Ok(Durability {
+                durable: self.durable,
+                description: Text::from("for tests"),
+            })
+        })
+    }
+}
+
+/// One endpoint, `shop`, over a store.
+struct Shop {
+    store: Arc<Store>,
+    committer: Committer,
+}
+
+impl Shop {
+    fn open(durable: bool) -> Self {
+        let store = Arc::new(Store {
+            inner: MemoryInbox::new().with_clock(TokioClock(Instant::now())),
+            durable,
+            away: AtomicBool::new(false),
+            claims: AtomicUsize::new(0),
+        });
+        let committer = Committer::start(store.clone(), CommitterOptions::new());
+        Self { store, committer }
+    }
+
+    fn durable() -> Self {
+        Self::open(true)
+    }
+
+    fn worker(&self, events: EventRouter) -> Worker {
+        let shop = HandledEndpoint::new("shop", fixtures::provider(), events).unwrap();
+        Worker::new(self.committer.clone(), self.store.clone(), [shop]).unwrap()
+    }
+
+    async fn receive(&self, event_type: &str, id: &str, data: &str) -> EventSeq {
+        let body = fixtures::body(event_type, id, data);
+        let mut event = NewEvent::new("shop", body, SystemTime::UNIX_EPOCH);
+        event.id = Some(Text::from(id));
+        event.event_type = Some(Text::from(event_type));
+        self.committer.insert(event, ()).unwrap().await.unwrap().seq()
+    }
+
+    fn set_away(&self, away: bool) {
+        self.store.away.store(away, Ordering::SeqCst);
+    }
+
+    async fn job(&self, seq: EventSeq, handler: &str) -> JobRecord {
+        let record = self.store.get(seq).await.unwrap().unwrap();
+        let job = record.jobs.into_iter().find(|job| job.handler == *handler);
+        job.unwrap()
+    }
+
+    /// Waits until a job is in a state; time passes by itself.
+    async fn until(&self, seq: EventSeq, handler: &str, state: JobState) -> JobRecord {
+        let patience = Instant::now() + Duration::from_secs(30 * 24 * 60 * 60);
+        loop {
+            let job = self.job(seq, handler).await;
+            if job.state == state {
+                return job;
+            }
+            assert!(Instant::now() < patience, "{handler} is {:?}", job.state);
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+}
+
+/// Notes what ran, in order.
+#[derive(Debug, Clone, Default)]
+struct Log(Arc<Mutex<Vec<String>>>);
+
+impl Log {
+    fn note(&self, line: impl Into<String>) {
+        self.0.lock().unwrap().push(line.into());
+    }
+
+    fn lines(&self) -> Vec<String> {
+        self.0.lock().unwrap().clone()
+    }
+}
+
+/// Counts how many are inside at once.
+#[derive(Debug, Clone, Default)]
+struct Crowd {
+    now: Arc<AtomicUsize>,
+    most: Arc<AtomicUsize>,
+}
+
+impl Crowd {
+    async fn visit(&self, length: Duration) {
+        let now = self.now.fetch_add(1, Ordering::SeqCst) + 1;
+        self.most.fetch_max(now, Ordering::SeqCst);
+        tokio::time::sleep(length).await;
+        self.now.fetch_sub(1, Ordering::SeqCst);
+    }
+
+    fn most(&self) -> usize {
+        self.most.load(Ordering::SeqCst)
+    }
+}
+
+const SECOND: Duration = Duration::from_secs(1);

@@ -1,0 +1,173 @@
+//! One round trip to the committer: what ended, what is to be extended, and
+//! what could start.
+
+use std::{future::pending, sync::Arc, time::Duration};
+
+use tokio::{task::Id, time::Instant};
+use tower_webhooks_core::Text;
+use tower_webhooks_inbox::{
+    BoxFuture, Claim, Committer, Extend, Inbox, InboxError, Leased, Pending, Settle, Settlement,
+    Want, Worked,
+};
+
+use super::{
+    Options,
+    attempt::Verdict,
+    hooks::{self, DeadJob, DoneJob, Hooks},
+    lanes::Lane,
+    meters::Label,
+};
+use crate::worker::attempt::event_id;
+
+/// A job whose end is not in the inbox yet.
+pub(super) struct Finished {
+    pub(super) lane: Arc<Lane>,
+    pub(super) leased: Leased,
+    pub(super) elapsed: Duration,
+    /// `None` gives the job back.
+    pub(super) verdict: Option<Verdict>,
+}
+
+impl Finished {
+    fn settle(&self) -> Settle {
+        let verdict = self.verdict.as_ref();
+        Settle {
+            key: self.leased.key(),
+            token: self.leased.token,
+            outcome: verdict.map_or(Settlement::Release, |it| it.settlement.clone()),
+            work: verdict.and_then(|it| it.work.clone()),
+        }
+    }
+
+    /// The end is in the inbox: counts it and tells whom it concerns.
+    pub(super) fn settled(self, hooks: &Hooks) {
+        let Some(verdict) = &self.verdict else {
+            return;
+        };
+        self.lane.meters.attempt(verdict.label);
+        let event = &self.leased.event;
+        match &verdict.settlement {
+            Settlement::Dead { error } => {
+                self.lane.meters.dead.increment(1);
+                self.warn(error, "a job is dead");
+                hooks::call(&hooks.dead, || DeadJob {
+                    endpoint: self.lane.endpoint.clone(),
+                    tenant: event.tenant.clone(),
+                    handler: self.lane.handler().clone(),
+                    seq: event.seq,
+                    event_type: event.event_type.clone(),
+                    event_id: event_id(event),
+                    attempt: self.leased.attempt,
+                    elapsed: self.elapsed,
+                    error: error.clone(),
+                });
+            }
+            Settlement::Done => hooks::call(&hooks.done, || DoneJob {
+                endpoint: self.lane.endpoint.clone(),
+                tenant: event.tenant.clone(),
+                handler: self.lane.handler().clone(),
+                seq: event.seq,
+                event_type: event.event_type.clone(),
+                event_id: event_id(event),
+                attempt: self.leased.attempt,
+                elapsed: self.elapsed,
+            }),
+            Settlement::Retry { error, .. } => self.warn(error, "a handler failed"),
+            Settlement::Release => {}
+        }
+    }
+
+    /// The job is another worker's by now.
+    pub(super) fn lost(self) {
+        if self.verdict.is_some() {
+            self.lane.meters.attempt(Label::Lost);
+            self.warn("", "a handler ended after its lease: the job runs again");
+        }
+    }
+
+    fn warn(&self, error: &str, message: &'static str) {
+        tracing::warn!(
+            endpoint = %self.lane.endpoint,
+            handler = %self.lane.handler(),
+            seq = %self.leased.event.seq,
+            attempt = self.leased.attempt,
+            error,
+            message,
+        );
+    }
+}
+
+/// A request to the committer that is not answered yet.
+pub(super) struct Trip {
+    pub(super) finished: Vec<Finished>,
+    pub(super) extends: Vec<Id>,
+    pub(super) wants: Vec<Want>,
+    pub(super) asked: Instant,
+    answer: Pending<Worked>,
+}
+
+impl Trip {
+    /// Hands the request over.
+    ///
+    /// On an error what ended is given back with it.
+    pub(super) fn depart(
+        committer: &Committer,
+        options: &Options,
+        finished: Vec<Finished>,
+        extends: Vec<(Id, Extend)>,
+        wants: Vec<Want>,
+    ) -> Result<Self, (Vec<Finished>, InboxError)> {
+        let (extended, extends): (Vec<_>, Vec<_>) = extends.into_iter().unzip();
+        let claim = (!wants.is_empty()).then(|| Claim {
+            worker: options.name.clone(),
+            wants: wants.clone(),
+            lease: options.lease,
+        });
+        let settles = finished.iter().map(Finished::settle).collect();
+        match committer.work(settles, extends, claim) {
+            Ok(answer) => Ok(Self {
+                finished,
+                extends: extended,
+                wants,
+                asked: Instant::now(),
+                answer,
+            }),
+            Err(error) => Err((finished, error)),
+        }
+    }
+
+    /// Whether the claim was for more than was given.
+    pub(super) fn is_short(&self, claimed: usize) -> bool {
+        self.wants.iter().map(|want| want.free).sum::<usize>() > claimed
+    }
+}
+
+/// Waits for a trip's answer; for ever where there is none.
+pub(super) async fn arrival(trip: &mut Option<Trip>) -> Result<Worked, InboxError> {
+    match trip {
+        Some(trip) => (&mut trip.answer).await,
+        None => pending().await,
+    }
+}
+
+/// The question when a job is due next.
+pub(super) type DueQuestion = BoxFuture<'static, Result<Option<Duration>, InboxError>>;
+
+pub(super) fn ask_due(inbox: Arc<dyn Inbox>, wants: Vec<Want>) -> DueQuestion {
+    Box::pin(async move { inbox.next_due(&wants).await })
+}
+
+/// Waits for the answer; for ever where nothing was asked.
+pub(super) async fn due(
+    question: &mut Option<DueQuestion>,
+) -> Result<Option<Duration>, InboxError> {
+    match question {
+        Some(question) => question.await,
+        None => pending().await,
+    }
+}
+
+/// Words for a refusal of work.
+pub(super) fn refused(reason: &Text) -> String {
+    format!("the inbox did not commit the handler's work: {reason}")
+}
