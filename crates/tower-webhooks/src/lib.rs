@@ -32,7 +32,7 @@ pub use router::{
 };
 pub use source::{SecretSource, Tenant};
 pub use tower_webhooks_core::{
-    Algorithm, AlsoSent, Amount, Answer, Answers, Clock, Delivery, Encoding, Envelope, EventHead,
+    Algorithm, AlsoSent, Answer, Answers, Clock, Delivery, Encoding, Envelope, EventHead,
     EventInfo, EventType, Events, Head, HmacScheme, KeyEncoding, KeyForm, Layout, Locator,
     LocatorPart, ManualClock, Part, Place, Prefix, Provider, ProviderError, Rejection,
     RejectionKind, ReplyRule, Resigned, Retries, Scheme, Secret, SecretError, SecretErrorKind,

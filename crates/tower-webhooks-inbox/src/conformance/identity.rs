@@ -239,7 +239,7 @@ pub(super) async fn everything_of_an_event_is_kept(probe: &Probe<'_>) {
         assert_eq!(stored.received_at, new.received_at);
         assert_eq!(stored.headers, new.headers);
         assert_eq!(stored.body.as_ref(), Some(&new.body));
-        assert_eq!(stored.body_bytes, 16);
+        assert_eq!(stored.body_bytes, 15);
         assert_eq!(stored.body_sha256, sha256);
         assert_eq!(stored.secret_label, new.secret_label);
         assert_eq!(stored.reply, None);

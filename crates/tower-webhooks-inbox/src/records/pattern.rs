@@ -152,14 +152,14 @@ mod tests {
         #[test]
         fn a_prefix_matches_exactly_what_begins_with_it(prefix in "[a-b]{1,2}", kind in "[a-b.]{0,5}") {
             let pattern = Pattern::parse(&format!("{prefix}.*")).unwrap();
-            let begins = kind.find('.').is_some_and(|dot| kind[..dot] == prefix);
+            let begins = kind.split_once('.').is_some_and(|(first, _)| first == prefix);
             prop_assert_eq!(pattern.matches(&kind), begins);
         }
 
         #[test]
         fn no_text_makes_a_panic(text in any::<String>(), kind in any::<String>()) {
             if let Ok(pattern) = Pattern::parse(&text) {
-                pattern.matches(&kind);
+                let _ = pattern.matches(&kind);
             }
         }
     }

@@ -66,7 +66,7 @@ async fn without_the_providers_id_the_body_stands_in_as_in_the_inbox() {
     let event = Event::<serde_json::Value>::from_request_parts(&mut parts, &()).await.unwrap();
     assert_eq!(
         event.id(),
-        "sha256:d0c3fb20b36dbd4fb80b4ba09c99aad2fd9b6a5ff6dbc7b1a1d4e8fb8a6e8c6d"
+        "sha256:807703e0d5637b7e10ad781b20b1045bcc13eaccda7039261971145d1b1a8502"
     );
 }
 

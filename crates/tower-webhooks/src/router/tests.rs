@@ -63,7 +63,7 @@ fn two_fallbacks_need_two_names() {
 #[test]
 fn what_is_handled_is_listed_once_and_in_order() {
     let reply = || nothing_decided.or_default(StatusReply(200));
-    let router = EventRouter::new()
+    let router: EventRouter = EventRouter::new()
         .on("b", nothing)
         .on("a.*", nothing)
         .on("b", nothing.named("again"))
@@ -162,10 +162,20 @@ async fn a_reply_handler_decides_from_the_event_and_the_state() {
 
 #[tokio::test]
 async fn parts_of_the_state_and_every_extractor_reach_the_handler() {
-    #[derive(Clone, FromRef)]
+    #[derive(Clone)]
     struct App {
         name: &'static str,
         number: u8,
+    }
+    impl FromRef<App> for &'static str {
+        fn from_ref(app: &App) -> Self {
+            app.name
+        }
+    }
+    impl FromRef<App> for u8 {
+        fn from_ref(app: &App) -> Self {
+            app.number
+        }
     }
     async fn all(
         attempt: Attempt,

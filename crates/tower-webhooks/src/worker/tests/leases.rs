@@ -21,27 +21,19 @@ impl Drop for Stopped {
 }
 
 /// A handler that takes `length` and notes how it fared.
-fn slow(log: &Log, length: Duration) -> impl AsyncFn(Attempt) + Clone + Send + Sync + 'static + use<> {
-    let log = log.clone();
-    async move |attempt: Attempt| {
-        let mut guard = Stopped(log.clone(), false);
-        log.note(format!("begun {}", attempt.number));
-        tokio::time::sleep(length).await;
-        log.note("ended");
-        guard.1 = true;
-    }
-}
-
 fn slow_events(log: &Log, length: Duration) -> EventRouter {
     let log = log.clone();
-    EventRouter::new().on(
-        "*",
-        (move |attempt: Attempt| {
-            let handler = slow(&log, length);
-            async move { handler(attempt).await }
-        })
-        .timeout(Duration::from_secs(24 * 60 * 60)),
-    )
+    let slow = move |attempt: Attempt| {
+        let log = log.clone();
+        async move {
+            let mut guard = Stopped(log.clone(), false);
+            log.note(format!("begun {}", attempt.number));
+            tokio::time::sleep(length).await;
+            log.note("ended");
+            guard.1 = true;
+        }
+    };
+    EventRouter::new().on("*", slow.timeout(Duration::from_secs(24 * 60 * 60)))
 }
 
 #[tokio::test(start_paused = true)]

@@ -17,7 +17,7 @@ async fn a_panic_a_hang_and_an_error_leave_the_others_untouched() {
     let events = EventRouter::new()
         .on(
             "order.*",
-            (|| async { panic!("boom {}", 1) }).named("panics").retry(Retry::none()),
+            (|| async { assert_eq!(1, 2, "boom") }).named("panics").retry(Retry::none()),
         )
         .on(
             "order.*",
@@ -35,7 +35,7 @@ async fn a_panic_a_hang_and_an_error_leave_the_others_untouched() {
     let seq = shop.receive("order.paid", "evt_1", "{}").await;
 
     for (handler, error) in [
-        ("panics", "the handler panicked: boom 1"),
+        ("panics", r"the handler panicked: assertion `left == right` failed: boom\n  left: 1\n right: 2"),
         ("hangs", "the handler took longer than 1s"),
         ("errs", "no"),
     ] {
@@ -217,7 +217,7 @@ async fn an_idle_worker_starts_a_new_job_at_once() {
 #[tokio::test(start_paused = true)]
 async fn an_idle_worker_looks_no_more_often_than_its_poll_interval() {
     let shop = Shop::durable();
-    let events = EventRouter::new().on("*", async || Err::<(), _>(HandlerError::msg("no")).map(drop));
+    let events = EventRouter::new().on("*", async || {});
     let _worker = shop.worker(events).spawn().await.unwrap();
     tokio::time::sleep(Duration::from_secs(100)).await;
     let claims = shop.store.claims.load(Ordering::SeqCst);
