@@ -22,6 +22,7 @@
 //! ```
 #![warn(clippy::arithmetic_side_effects, clippy::indexing_slicing)]
 
+mod amount;
 mod clock;
 mod data;
 mod delivery;
@@ -38,6 +39,7 @@ mod text;
 mod timestamp;
 mod verify;
 
+pub use amount::{Amount, AmountError};
 pub use clock::{Clock, ManualClock, SystemClock};
 pub use delivery::{Delivery, Restored};
 pub use encoding::Encoding;

@@ -235,6 +235,27 @@ async fn the_oldest_finished_events_are_forgotten_and_no_others() {
     assert_eq!(stats.jobs(JobState::Done), 2, "counts follow");
 }
 
+#[tokio::test]
+async fn an_undecided_event_is_not_forgotten() {
+    let inbox = MemoryInbox::new().with_max_finished_events(NonZeroUsize::MIN);
+    let batch = Batch {
+        reserves: vec![Reserve {
+            event: event("undecided"),
+            hold: Duration::from_secs(1),
+        }],
+        ..Batch::default()
+    };
+    apply(&inbox, batch).await;
+    for id in ["1", "2"] {
+        insert(&inbox, id).await.unwrap();
+    }
+    let mut known = Vec::new();
+    for seq in [1, 2, 3].map(EventSeq) {
+        known.push(inbox.get(seq).await.unwrap().is_some());
+    }
+    assert_eq!(known, [true, false, true]);
+}
+
 #[tokio::test(start_paused = true)]
 async fn without_a_clock_leases_follow_the_runtime() {
     let inbox = MemoryInbox::new();

@@ -189,7 +189,7 @@ impl Endpoint {
             limits: Limits {
                 max_body_bytes: self
                     .max_body_bytes
-                    .or(self.provider.max_body_bytes())
+                    .or_else(|| self.provider.max_body_bytes())
                     .unwrap_or(DEFAULT_MAX_BODY_BYTES),
                 body_deadline: self.body_deadline,
             },

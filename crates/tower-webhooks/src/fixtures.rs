@@ -6,9 +6,7 @@ use std::{
 };
 
 use http::{Extensions, HeaderName};
-use tower_webhooks_core::{
-    Delivery, Envelope, HmacScheme, Provider, Restored, Scheme, Text,
-};
+use tower_webhooks_core::{Delivery, Envelope, HmacScheme, Provider, Restored, Scheme, Text};
 
 use crate::{Attempt, Job, job::Parts};
 

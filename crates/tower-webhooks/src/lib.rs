@@ -1,4 +1,51 @@
 //! Receive webhooks with axum and tower.
+//!
+//! A [`WebhookLayer`] lets only authentic deliveries in, an [`Inbox`] keeps
+//! them from the 200 on, and an [`EventRouter`] runs typed async handlers for
+//! them, each with its own retries. [`Webhooks`] is the three together:
+//!
+//! ```
+//! use axum::{Router, routing::{get, post}};
+//! use tower_webhooks::{
+//!     Endpoint, Event, EventRouter, EventType, HandlerError, MemoryInbox, Secrets, Webhooks, ack,
+//!     providers,
+//! };
+//!
+//! #[derive(serde::Deserialize, EventType)]
+//! #[event("transfer.settled")]
+//! struct Settled { transfer_id: String }
+//!
+//! async fn settled(event: Event<Settled>) -> Result<(), HandlerError> {
+//!     println!("{} settled ({})", event.data.transfer_id, event.id());
+//!     Ok(())
+//! }
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let events = EventRouter::new().on_event(settled);
+//! let secrets = Secrets::new("from-the-environment-rather")?;
+//! let webhooks = Webhooks::start(
+//!     MemoryInbox::new(),
+//!     [Endpoint::new("mppcash", providers::mppcash(), secrets).events(events)],
+//! )
+//! .await?;
+//!
+//! let app: Router = Router::new()
+//!     .route("/mppcash/events", post(ack).layer(webhooks.layer("mppcash")?))
+//!     .route("/healthz", get(|| async { "ok" }));
+//! # let _ = app;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # Where to read on
+//!
+//! * [`layer`]: what is refused, in which order, and what answer leaves when.
+//! * [`router`]: which handlers run, what they take and what they return.
+//! * [`worker`]: retries, time-outs, dead letters, metrics.
+//! * [`providers`]: the presets; [`guide::own_provider`] for one that has none.
+//! * [`testing`]: signed requests and a clock turned by hand.
+//! * [`guide`]: tunnels, proxies, tenants, rotation.
 
 extern crate self as tower_webhooks;
 
@@ -6,6 +53,7 @@ mod ack;
 mod answer;
 mod endpoint;
 mod extract;
+pub mod guide;
 #[cfg(test)]
 mod fixtures;
 mod job;

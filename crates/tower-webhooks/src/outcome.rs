@@ -300,7 +300,8 @@ mod tests {
 
     #[test]
     fn the_chain_joins_sources_and_escapes_control_characters() {
-        let error = HandlerError::from(Outer(std::io::Error::other("line one\nline two\u{1b}[31m")));
+        let error =
+            HandlerError::from(Outer(std::io::Error::other("line one\nline two\u{1b}[31m")));
         assert_eq!(error.chain(), r"outer: line one\nline two\u{1b}[31m");
     }
 
@@ -312,7 +313,11 @@ mod tests {
 
     #[test]
     fn the_chain_is_bounded_and_says_that_it_was_cut() {
-        for text in ["é".repeat(5000), "\u{7}".repeat(5000), "x".repeat(4094) + "yz\n"] {
+        for text in [
+            "é".repeat(5000),
+            "\u{7}".repeat(5000),
+            "x".repeat(4094) + "yz\n",
+        ] {
             let chain = HandlerError::msg(text).chain();
             assert!(chain.len() <= MAX_CHAIN_BYTES, "{}", chain.len());
             assert!(chain.len() > MAX_CHAIN_BYTES - 10, "{}", chain.len());

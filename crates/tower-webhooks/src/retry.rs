@@ -103,7 +103,11 @@ impl Retry {
         let past_retries = attempt.saturating_sub(1);
         let policy = ExponentialBackoff::builder()
             .retry_bounds(self.base.min(self.cap), self.cap)
-            .jitter(if self.jitter { Jitter::Full } else { Jitter::None })
+            .jitter(if self.jitter {
+                Jitter::Full
+            } else {
+                Jitter::None
+            })
             .base(2)
             .build_with_max_retries(self.max_attempts.saturating_sub(1));
         let now = SystemTime::now();
@@ -143,14 +147,19 @@ mod tests {
         let retry = Retry::default();
         let most: Duration = (0..24).map(|n| retry.bound(n)).sum();
         let mean = most / 2;
-        assert!(mean > Duration::from_secs(3 * 86_400) && mean < Duration::from_secs(7 * 43_200), "{mean:?}");
+        assert!(
+            mean > Duration::from_secs(3 * 86_400) && mean < Duration::from_secs(7 * 43_200),
+            "{mean:?}"
+        );
         assert!(retry.delay_after(24).is_some());
         assert_eq!(retry.delay_after(25), None);
     }
 
     #[test]
     fn the_jitter_is_full() {
-        let delays: Vec<_> = (0..200).filter_map(|_| Retry::default().delay_after(1)).collect();
+        let delays: Vec<_> = (0..200)
+            .filter_map(|_| Retry::default().delay_after(1))
+            .collect();
         assert_eq!(delays.len(), 200);
         assert!(delays.iter().any(|delay| *delay < Duration::from_secs(2)));
         assert!(delays.iter().any(|delay| *delay > Duration::from_secs(8)));
@@ -160,7 +169,10 @@ mod tests {
     fn a_fixed_delay_neither_grows_nor_varies() {
         let retry = Retry::fixed(Duration::from_millis(1500));
         for attempt in [1, 2, 24] {
-            assert_eq!(retry.delay_after(attempt), Some(Duration::from_millis(1500)));
+            assert_eq!(
+                retry.delay_after(attempt),
+                Some(Duration::from_millis(1500))
+            );
         }
     }
 

@@ -163,17 +163,18 @@ fn claim() -> Claim {
 }
 
 async fn register(committer: &Committer) {
+    register_handler(committer, "ship").await;
+}
+
+async fn register_handler(committer: &Committer, handler: &str) {
     let registration = Registration {
         endpoint: Text::from("shop"),
-        handler: Text::from("ship"),
+        handler: Text::from(handler),
         pattern: Pattern::all(),
         fallback: false,
     };
-    committer
-        .register(vec![registration])
-        .unwrap()
-        .await
-        .unwrap();
+    let registered = committer.register(vec![registration]).unwrap();
+    registered.await.unwrap();
 }
 
 async fn claim_all(committer: &Committer) -> Vec<Leased> {
@@ -272,8 +273,7 @@ async fn one_bad_event_refuses_no_other() {
     let inserts: Vec<_> = (0..16)
         .map(|id| committer.insert(event(&id.to_string()), ()).unwrap())
         .collect();
-    let mut done = settle(&job, Settlement::Done);
-    done.work = None;
+    let done = settle(&job, Settlement::Done);
     let worked = committer.work(vec![done], vec![], Some(claim())).unwrap();
     let mut refused = Vec::new();
     for (id, pending) in inserts.into_iter().enumerate() {
@@ -421,16 +421,45 @@ async fn dropping_every_handle_ends_the_task_after_what_waits() {
 }
 
 #[tokio::test]
-async fn two_claims_are_both_answered() {
-    let inbox = Arc::new(Faulty::open());
+async fn two_claims_each_get_their_own_jobs() {
+    let inbox = Arc::new(Faulty::new(2));
     let committer = start(&inbox);
     register(&committer).await;
+    register_handler(&committer, "bill").await;
     let insert = committer.insert(event("1"), ()).unwrap();
+    let ship = committer.work(vec![], vec![], Some(claim())).unwrap();
+    let mut bill = claim();
+    bill.wants[0].handler = Text::from("bill");
+    let bill = committer.work(vec![], vec![], Some(bill)).unwrap();
+    inbox.gate.add_permits(2);
+    insert.await.unwrap();
+    for (pending, handler) in [(ship, "ship"), (bill, "bill")] {
+        let claimed = pending.await.unwrap().claimed;
+        assert_eq!(claimed.len(), 1, "{handler}");
+        assert_eq!(claimed[0].handler, handler);
+    }
+}
+
+#[tokio::test]
+async fn intake_comes_first_in_the_halves_of_a_failed_batch_too() {
+    let mut inbox = Faulty::new(1);
+    inbox.bad = HashSet::from(["bad"]);
+    let inbox = Arc::new(inbox);
+    let committer = start(&inbox);
+    register(&committer).await;
+    // The second claim is kept for the next batch, so it comes before the events.
     let first = committer.work(vec![], vec![], Some(claim())).unwrap();
     let second = committer.work(vec![], vec![], Some(claim())).unwrap();
-    insert.await.unwrap();
-    assert_eq!(first.await.unwrap().claimed.len(), 1);
-    assert!(second.await.unwrap().claimed.is_empty());
+    let_it_run().await;
+    let bad = committer.insert(event("bad"), ()).unwrap();
+    let good = committer.insert(event("good"), ()).unwrap();
+    inbox.gate.add_permits(100);
+    assert!(first.await.unwrap().claimed.is_empty());
+    assert_eq!(kind(bad.await), InboxErrorKind::Data);
+    let good = good.await.unwrap().seq();
+    let claimed = second.await.unwrap().claimed;
+    assert_eq!(claimed.len(), 1);
+    assert_eq!(claimed[0].event.seq, good);
 }
 
 #[tokio::test]

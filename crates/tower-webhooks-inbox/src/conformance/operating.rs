@@ -147,7 +147,12 @@ pub(super) async fn a_backfill_gives_a_new_handler_the_old_events(probe: &Probe<
     probe.register_all(&["old"]).await;
     let paid = insert_dead(probe, "1", "old").await;
     let sent = probe.insert(typed("2", "order.sent")).await.seq();
-    probe.register(&[registration("new", "order.paid")]).await;
+    probe
+        .register(&[
+            registration("new", "order.paid"),
+            registration("newer", "*"),
+        ])
+        .await;
     let mut selection = Selection {
         filter: Filter {
             handler: Some(Text::from_static("new")),

@@ -65,6 +65,9 @@ pub(super) async fn a_redelivery_waits_while_another_decides(probe: &Probe<'_>) 
         }
         other => panic!("another delivery is deciding, not {other:?}"),
     }
+    probe.advance(LEASE - SECOND * 11).await;
+    let held = probe.reserve(event("1")).await;
+    assert!(matches!(held, Reserved::InProgress { .. }), "{held:?}");
 }
 
 pub(super) async fn an_abandoned_reservation_is_taken_over(probe: &Probe<'_>) {

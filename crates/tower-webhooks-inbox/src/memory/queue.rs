@@ -27,7 +27,7 @@ pub(super) struct Job {
     at: Duration,
     pub(super) attempts: u32,
     pub(super) earlier_attempts: u32,
-    /// Zero while nobody holds it.
+    /// Of its last claim; counts while it is running.
     pub(super) token: u64,
     pub(super) worker: Option<Text>,
     pub(super) last_error: Option<Text>,
@@ -83,9 +83,6 @@ impl Queue {
             JobState::Running => {
                 self.leased.insert((at, seq));
             }
-        }
-        if state != JobState::Running {
-            job.token = 0;
         }
         job.state = state;
         job.at = at;

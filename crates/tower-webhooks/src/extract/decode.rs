@@ -126,7 +126,9 @@ mod tests {
     #[test]
     fn the_path_and_the_expectation_are_told_but_not_the_value() {
         assert_eq!(
-            misfit(r#"{"transfer":{"amounts":[1,"4711-secret, expected treasure"],"state":"open"}}"#),
+            misfit(
+                r#"{"transfer":{"amounts":[1,"4711-secret, expected treasure"],"state":"open"}}"#
+            ),
             "the payload does not fit its type at `transfer.amounts[1]`: expected u32"
         );
         assert_eq!(

@@ -84,7 +84,9 @@ impl<T> Event<T> {
 
 impl<T: DeserializeOwned> Event<T> {
     fn decode(delivery: &Delivery, id: impl FnOnce(&EventHead) -> Text) -> Result<Self, Unfit> {
-        let head = delivery.event().map_err(|unusable| Unfit(unusable.to_string()))?;
+        let head = delivery
+            .event()
+            .map_err(|unusable| Unfit(unusable.to_string()))?;
         let data = decode(head.data()).map_err(|misfit| Unfit(misfit.to_string()))?;
         Ok(Self {
             data,
@@ -104,10 +106,7 @@ impl<S: Sync, T: DeserializeOwned> FromJob<S> for Event<T> {
 impl<S: Sync, T: DeserializeOwned> FromRequestParts<S> for Event<T> {
     type Rejection = EventRejection;
 
-    async fn from_request_parts(
-        parts: &mut request::Parts,
-        _: &S,
-    ) -> Result<Self, EventRejection> {
+    async fn from_request_parts(parts: &mut request::Parts, _: &S) -> Result<Self, EventRejection> {
         let Some(delivery) = parts.extensions.get::<Delivery>() else {
             return Err(EventRejection(Kind::NoDelivery {
                 wanted: type_name::<Self>(),

@@ -59,10 +59,7 @@ pub trait FromJob<S>: Sized {
     /// # Errors
     ///
     /// What the argument needs is not there; the attempt fails with it.
-    fn from_job(
-        job: &Job,
-        state: &S,
-    ) -> impl Future<Output = Result<Self, HandlerError>> + Send;
+    fn from_job(job: &Job, state: &S) -> impl Future<Output = Result<Self, HandlerError>> + Send;
 }
 
 impl<S: Sync> FromJob<S> for Job {

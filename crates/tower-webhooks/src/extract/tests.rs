@@ -21,7 +21,9 @@ async fn from_request<T: serde::de::DeserializeOwned>(
 #[tokio::test]
 async fn a_job_gives_the_event_with_everything_known_about_it() {
     let body = fixtures::body("order.paid", "evt_1", "[1,2]");
-    let event = Event::<Vec<u8>>::from_job(&fixtures::job(&body), &()).await.unwrap();
+    let event = Event::<Vec<u8>>::from_job(&fixtures::job(&body), &())
+        .await
+        .unwrap();
     assert_eq!(event.data, [1, 2]);
     assert_eq!(event.id(), "evt_1");
     assert_eq!(event.event_type(), "order.paid");
@@ -35,13 +37,17 @@ async fn a_job_gives_the_event_with_everything_known_about_it() {
 #[tokio::test]
 async fn a_raw_payload_keeps_its_spelling() {
     let body = fixtures::body("order.paid", "evt_1", r#"{"b": 1.50,  "a":null}"#);
-    let event = Event::<Box<RawValue>>::from_job(&fixtures::job(&body), &()).await.unwrap();
+    let event = Event::<Box<RawValue>>::from_job(&fixtures::job(&body), &())
+        .await
+        .unwrap();
     assert_eq!(event.data.get(), r#"{"b": 1.50,  "a":null}"#);
 }
 
 #[tokio::test]
 async fn an_unusable_delivery_is_permanent_for_a_job() {
-    let error = Event::<u8>::from_job(&fixtures::job("[]"), &()).await.unwrap_err();
+    let error = Event::<u8>::from_job(&fixtures::job("[]"), &())
+        .await
+        .unwrap_err();
     assert!(error.is_permanent());
     assert_eq!(error.to_string(), "the body is not a JSON object");
 }
@@ -57,13 +63,19 @@ async fn a_request_gives_the_same_event() {
 async fn without_the_providers_id_the_body_stands_in_as_in_the_inbox() {
     use tower_webhooks_core::{Envelope, HmacScheme, Provider, Restored, Scheme};
 
-    let scheme = Scheme::Hmac(HmacScheme::new(http::HeaderName::from_static("x-signature")));
+    let scheme = Scheme::Hmac(HmacScheme::new(http::HeaderName::from_static(
+        "x-signature",
+    )));
     let provider = Provider::new("no-ids", scheme, Envelope::new("/event"));
     let body = bytes::Bytes::from_static(br#"{"event":"a"}"#);
     let stored = Restored::new(body, std::time::SystemTime::UNIX_EPOCH);
     let (mut parts, ()) = Request::new(()).into_parts();
-    parts.extensions.insert(Delivery::restore(provider.into(), stored));
-    let event = Event::<serde_json::Value>::from_request_parts(&mut parts, &()).await.unwrap();
+    parts
+        .extensions
+        .insert(Delivery::restore(provider.into(), stored));
+    let event = Event::<serde_json::Value>::from_request_parts(&mut parts, &())
+        .await
+        .unwrap();
     assert_eq!(
         event.id(),
         "sha256:807703e0d5637b7e10ad781b20b1045bcc13eaccda7039261971145d1b1a8502"
@@ -94,5 +106,8 @@ async fn a_route_without_the_layer_answers_500_and_tells_its_developer_why() {
     let rejection = from_request::<u8>(None).await.unwrap_err();
     assert!(rejection.to_string().contains("without a webhook layer"));
     assert_eq!(rejection.status(), StatusCode::INTERNAL_SERVER_ERROR);
-    assert_eq!(rejection.into_response().status(), StatusCode::INTERNAL_SERVER_ERROR);
+    assert_eq!(
+        rejection.into_response().status(),
+        StatusCode::INTERNAL_SERVER_ERROR
+    );
 }

@@ -73,7 +73,7 @@ mod tests {
     fn the_bound_holds_over_all_permits_and_is_given_back() {
         let budget = ByteBudget::new(10);
         let mut first = budget.permit();
-        let mut second = budget.clone().permit();
+        let mut second = budget.permit();
         assert!(first.grow(6));
         assert!(!second.grow(5));
         assert!(second.grow(4));

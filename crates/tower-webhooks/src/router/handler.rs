@@ -16,7 +16,9 @@ use crate::{FromJob, IntoOutcome, Job, Outcome, Retry};
 ///
 /// `Args` and `S` (the router's state) are found by the compiler. Import the
 /// trait to write `handler.named("…")` and its siblings; they make a
-/// [`Configured`] handler.
+/// [`Configured`] handler. Where the compiler does not find these methods, the
+/// function is no handler: pass it to [`on`](crate::EventRouter::on) without
+/// them to be told why.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not an event handler",
     label = "not an event handler",

@@ -13,7 +13,7 @@ pub enum Position<const N: usize> {}
 /// Implemented for up to eight arguments with the event at any place; `P` is
 /// the [`Position`], which the compiler finds. There is nothing to implement.
 #[diagnostic::on_unimplemented(
-    message = "no argument of this handler names its event",
+    message = "none of the handler's arguments `{Self}` names its event",
     label = "`on_event` finds no `Event<T>` with `T: EventType` among the arguments",
     note = "derive it for the payload: `#[derive(EventType)]` with `#[event(\"…\")]`",
     note = "or register the handler by name: `.on(\"…\", handler)`"
@@ -42,6 +42,7 @@ pub(super) use every_arity;
 /// Implements [`NamesEvent`] for one place: what stands before, what behind.
 macro_rules! impl_names {
     ($position:literal, [$($before:ident),*], [$($behind:ident),*]) => {
+        #[diagnostic::do_not_recommend]
         impl<$($before,)* T: EventType, $($behind,)*> NamesEvent<Position<$position>>
             for ($($before,)* Event<T>, $($behind,)*)
         {

@@ -60,7 +60,8 @@ impl<R: IntoReply, E: Into<HandlerError>> IntoReply for Result<R, E> {
 /// An async function or closure that decides the answer to an event.
 ///
 /// Implemented as [`Handler`](crate::Handler) is, for functions that return
-/// something that is [`IntoReply`]. It runs while the sender waits; it is not
+/// something that is [`IntoReply`]; where the compiler does not find
+/// [`or_default`](Self::or_default), the function is none. It runs while the sender waits; it is not
 /// a job, and is not tried again.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` does not decide a reply",

@@ -180,7 +180,10 @@ impl Routes {
         });
         for (index, reply) in replies.iter().enumerate() {
             let earlier = replies.iter().take(index);
-            if earlier.into_iter().any(|it| it.info.text == reply.info.text) {
+            if earlier
+                .into_iter()
+                .any(|it| it.info.text == reply.info.text)
+            {
                 problems.push(SetupProblem::DuplicateReply {
                     pattern: reply.info.text.clone(),
                 });

@@ -1,12 +1,19 @@
 //! Registration, matching and naming.
 
-use axum::{Extension, Json, extract::{FromRef, State}};
+use axum::{
+    Extension, Json,
+    extract::{FromRef, State},
+};
 use http::StatusCode;
 use serde_json::json;
 use tower_webhooks_core::{Delivery, Text};
 use tower_webhooks_inbox::Reply;
 
-use super::{SetupProblem, handler::Handler, reply::{Decide, IntoReply}};
+use super::{
+    SetupProblem,
+    handler::Handler,
+    reply::{Decide, IntoReply},
+};
 use crate::{Attempt, Event, EventRouter, HandlerError, Job, Outcome, fixtures};
 
 async fn nothing() {}
@@ -43,7 +50,12 @@ fn mistakes_are_remembered_and_reported_together() {
             second: Text::from("c"),
         }
     );
-    assert_eq!(found[4], SetupProblem::EmptyName { pattern: Text::from("d") });
+    assert_eq!(
+        found[4],
+        SetupProblem::EmptyName {
+            pattern: Text::from("d")
+        }
+    );
 }
 
 #[test]
@@ -55,7 +67,11 @@ fn two_fallbacks_need_two_names() {
     ));
     let named = EventRouter::new().fallback(nothing.named("audit"));
     let routes = one().merge(named).build().unwrap();
-    let names: Vec<_> = routes.handlers().iter().map(|it| it.info.name.as_str()).collect();
+    let names: Vec<_> = routes
+        .handlers()
+        .iter()
+        .map(|it| it.info.name.as_str())
+        .collect();
     assert_eq!(names, ["fallback", "audit"]);
     assert!(routes.handlers().iter().all(|it| it.info.fallback));
 }
@@ -114,10 +130,16 @@ fn the_most_specific_reply_handler_decides() {
 fn one_pattern_has_one_reply_handler_and_a_default_that_can_be_written() {
     let reply = || nothing_decided.or_default(StatusReply(200));
     let twice = EventRouter::new().reply("a", reply()).reply("a", reply());
-    assert_eq!(problems(twice), [SetupProblem::DuplicateReply { pattern: Text::from("a") }]);
+    assert_eq!(
+        problems(twice),
+        [SetupProblem::DuplicateReply {
+            pattern: Text::from("a")
+        }]
+    );
 
     let keys_are_no_text = std::collections::HashMap::from([(vec![1], 1)]);
-    let unwritable = EventRouter::new().reply("a", nothing_decided.or_default(Json(keys_are_no_text)));
+    let unwritable =
+        EventRouter::new().reply("a", nothing_decided.or_default(Json(keys_are_no_text)));
     assert_eq!(
         problems(unwritable),
         [SetupProblem::DefaultReply {
@@ -139,25 +161,48 @@ async fn a_reply_handler_decides_from_the_event_and_the_state() {
         if event.data.cents == 0 {
             return Err(HandlerError::msg("nothing asked"));
         }
-        let code = if event.data.cents <= limit.0 { "00" } else { "05" };
+        let code = if event.data.cents <= limit.0 {
+            "00"
+        } else {
+            "05"
+        };
         Ok((StatusCode::ACCEPTED, Json(json!({ "code": code }))))
     };
     let handler = decide
         .or_default(Json(json!({ "code": "05" })))
         .within(std::time::Duration::from_millis(800));
-    let routes = EventRouter::new().reply("a", handler).with_state(Limit(10)).build().unwrap();
+    let routes = EventRouter::new()
+        .reply("a", handler)
+        .with_state(Limit(10))
+        .build()
+        .unwrap();
     let route = routes.reply_for("a").unwrap();
-    assert_eq!(route.info.budget, Some(std::time::Duration::from_millis(800)));
+    assert_eq!(
+        route.info.budget,
+        Some(std::time::Duration::from_millis(800))
+    );
     assert_eq!(route.info.default.body, r#"{"code":"05"}"#);
 
-    let ask = |cents| route.decide(fixtures::job(&fixtures::body("a", "e", &format!(r#"{{"cents":{cents}}}"#))));
+    let ask = |cents| {
+        route.decide(fixtures::job(&fixtures::body(
+            "a",
+            "e",
+            &format!(r#"{{"cents":{cents}}}"#),
+        )))
+    };
     let reply = ask("10").await.unwrap();
-    assert_eq!((reply.status, &reply.body[..]), (202, &br#"{"code":"00"}"#[..]));
+    assert_eq!(
+        (reply.status, &reply.body[..]),
+        (202, &br#"{"code":"00"}"#[..])
+    );
     assert_eq!(reply.content_type.as_deref(), Some("application/json"));
     assert_eq!(ask("11").await.unwrap().body, r#"{"code":"05"}"#);
     assert_eq!(ask("0").await.unwrap_err().to_string(), "nothing asked");
     let error = ask("\"x\"").await.unwrap_err();
-    assert_eq!(error.to_string(), "the payload does not fit its type at `cents`: expected u64");
+    assert_eq!(
+        error.to_string(),
+        "the payload does not fit its type at `cents`: expected u64"
+    );
 }
 
 #[tokio::test]
@@ -187,13 +232,22 @@ async fn parts_of_the_state_and_every_extractor_reach_the_handler() {
         job: Job,
         State(app): State<App>,
     ) -> Outcome {
-        assert_eq!((attempt.number, attempt.max, attempt.is_last()), (2, 3, false));
-        assert_eq!((name, number, extra, event.data.as_str()), ("app", 7, 99, "hello"));
+        assert_eq!(
+            (attempt.number, attempt.max, attempt.is_last()),
+            (2, 3, false)
+        );
+        assert_eq!(
+            (name, number, extra, event.data.as_str()),
+            ("app", 7, 99, "hello")
+        );
         assert_eq!((app.name, app.number), ("app", 7));
         assert_eq!(delivery.tenant(), job.delivery().tenant());
         Outcome::failed(HandlerError::msg("reached"))
     }
-    let router = EventRouter::new().on("a", all).with_state(App { name: "app", number: 7 });
+    let router = EventRouter::new().on("a", all).with_state(App {
+        name: "app",
+        number: 7,
+    });
     let routes = router.build().unwrap();
     let mut extensions = http::Extensions::new();
     let body = fixtures::body("a", "e", "\"hello\"");

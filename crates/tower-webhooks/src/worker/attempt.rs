@@ -8,11 +8,7 @@ use tower_webhooks_core::{Delivery, Restored, Text};
 use tower_webhooks_inbox::{Leased, Settlement, StoredEvent, Work};
 
 use super::{lanes::Lane, meters::Label};
-use crate::{
-    Attempt, HandlerError, Job, Outcome,
-    job::Parts,
-    router::HandlerSettings,
-};
+use crate::{Attempt, HandlerError, Job, Outcome, job::Parts, router::HandlerSettings};
 
 /// How a run ended.
 #[derive(Debug)]

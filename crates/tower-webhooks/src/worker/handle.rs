@@ -67,7 +67,12 @@ impl WorkerHandle {
         let now = Instant::now();
         let deadline = now.checked_add(within).unwrap_or_else(|| now + FAR);
         let (report, reported) = oneshot::channel();
-        if self.orders.send(Order::Drain { deadline, report }).await.is_err() {
+        if self
+            .orders
+            .send(Order::Drain { deadline, report })
+            .await
+            .is_err()
+        {
             return DrainReport::default();
         }
         reported.await.unwrap_or_default()

@@ -139,7 +139,10 @@ impl Lanes {
 
     /// How many more runs a handler may have.
     pub(super) fn free(&self, place: usize) -> usize {
-        let limit = self.lanes.get(place).map(|lane| lane.route.info.settings.concurrency);
+        let limit = self
+            .lanes
+            .get(place)
+            .map(|lane| lane.route.info.settings.concurrency);
         let running = self.running.get(place).copied();
         limit.unwrap_or(0).saturating_sub(running.unwrap_or(0))
     }
@@ -179,7 +182,71 @@ impl Lanes {
 
 impl fmt::Debug for Lanes {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let names = self.lanes.iter().map(|lane| (&lane.endpoint, lane.handler()));
+        let names = self
+            .lanes
+            .iter()
+            .map(|lane| (&lane.endpoint, lane.handler()));
         f.debug_list().entries(names).finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::num::NonZeroUsize;
+
+    use super::*;
+    use crate::{Handler, fixtures};
+
+    fn lanes(concurrency: &[usize]) -> Lanes {
+        let handler = async || {};
+        let router =
+            concurrency
+                .iter()
+                .enumerate()
+                .fold(EventRouter::new(), |router, (place, at_once)| {
+                    let at_once = NonZeroUsize::new(*at_once).unwrap();
+                    let name = format!("h{place}");
+                    router.on("*", handler.named(name).concurrency(at_once))
+                });
+        Lanes::new([HandledEndpoint::new("shop", fixtures::provider(), router).unwrap()]).unwrap()
+    }
+
+    fn free(wants: &[Want]) -> Vec<(&str, usize)> {
+        wants
+            .iter()
+            .map(|want| (want.handler.as_str(), want.free))
+            .collect()
+    }
+
+    #[test]
+    fn all_free_slots_are_asked_for_when_there_is_room() {
+        let mut lanes = lanes(&[3, 1, 5]);
+        assert_eq!(free(&lanes.wants(9)), [("h0", 3), ("h1", 1), ("h2", 5)]);
+        lanes.started(1);
+        lanes.started(2);
+        assert_eq!(free(&lanes.wants(100)), [("h0", 3), ("h2", 4)]);
+        lanes.ended(1);
+        assert_eq!(lanes.free(1), 1);
+    }
+
+    #[test]
+    fn scarce_room_is_shared_and_nobody_waits_for_ever() {
+        let mut lanes = lanes(&[100, 2, 100]);
+        let wants = lanes.wants(20);
+        assert_eq!(wants.iter().map(|want| want.free).sum::<usize>(), 20);
+        assert!(wants.iter().all(|want| want.free >= 2), "{wants:?}");
+
+        let firsts: Vec<_> = (0..3).map(|_| lanes.wants(1)[0].handler.clone()).collect();
+        for handler in ["h0", "h1", "h2"] {
+            assert!(firsts.iter().any(|first| first == handler), "{firsts:?}");
+        }
+        assert!(lanes.wants(0).is_empty());
+    }
+
+    #[test]
+    fn an_endpoint_is_served_once() {
+        let shop = || HandledEndpoint::new("shop", fixtures::provider(), EventRouter::new());
+        let problems = Lanes::new([shop().unwrap(), shop().unwrap()]).unwrap_err();
+        assert_eq!(problems.to_string(), "the endpoint `shop` is given twice");
     }
 }

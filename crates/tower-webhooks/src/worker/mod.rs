@@ -199,7 +199,11 @@ impl Worker {
         let (commands, orders) = mpsc::channel(4);
         let gauges = tokio::spawn(meters::watch(Arc::clone(&self.inbox)));
         let pump = Pump::new(self, durable);
-        Ok(WorkerHandle::new(commands, tokio::spawn(pump.run(orders)), gauges))
+        Ok(WorkerHandle::new(
+            commands,
+            tokio::spawn(pump.run(orders)),
+            gauges,
+        ))
     }
 }
 

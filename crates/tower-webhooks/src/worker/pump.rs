@@ -413,7 +413,11 @@ impl Pump {
                 Err(_) => break,
             }
         }
-        let mut report = self.drain.as_ref().map(|drain| drain.report).unwrap_or_default();
+        let mut report = self
+            .drain
+            .as_ref()
+            .map(|drain| drain.report)
+            .unwrap_or_default();
         report.dropped = self.left_behind(limit).await;
         let waiting = self.drain.into_iter().flat_map(|drain| drain.waiting);
         while let Ok(Order::Drain { report, .. }) = orders.try_recv() {
@@ -421,7 +425,11 @@ impl Pump {
         }
         for (place, waiter) in waiting.enumerate() {
             // the first caller gets the figures; nobody may be left to hear them
-            let _ = waiter.send(if place == 0 { report } else { DrainReport::default() });
+            let _ = waiter.send(if place == 0 {
+                report
+            } else {
+                DrainReport::default()
+            });
         }
     }
 

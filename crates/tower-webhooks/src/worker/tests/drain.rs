@@ -83,7 +83,10 @@ async fn an_inbox_in_memory_runs_what_is_due_and_reports_what_is_lost() {
     let shop = Shop::open(false);
     let log = Log::default();
     let router = events(&log).on("later", async || {
-        Err::<(), _>(HandlerError::retry_after(Duration::from_secs(3600), "later"))
+        Err::<(), _>(HandlerError::retry_after(
+            Duration::from_secs(3600),
+            "later",
+        ))
     });
     let worker = shop.worker(router).spawn().await.unwrap();
     for number in 0..7 {
@@ -95,7 +98,7 @@ async fn an_inbox_in_memory_runs_what_is_due_and_reports_what_is_lost() {
     assert_eq!(
         report,
         DrainReport {
-            finished: 9,
+            finished: 8,
             released: 0,
             dropped: 1
         }
@@ -132,7 +135,11 @@ async fn a_drain_ends_soon_after_its_deadline_though_the_inbox_is_away() {
     shop.set_away(true);
     let begun = Instant::now();
     let report = worker.drain(5 * SECOND).await;
-    assert!(begun.elapsed() <= 6 * SECOND + SECOND / 10, "{:?}", begun.elapsed());
+    assert!(
+        begun.elapsed() <= 6 * SECOND + SECOND / 10,
+        "{:?}",
+        begun.elapsed()
+    );
     assert_eq!(report, DrainReport::default());
 }
 

@@ -144,7 +144,9 @@ async fn a_handler_that_kills_its_process_runs_out_of_attempts() {
 async fn dropping_the_handle_stops_handlers_and_leaves_their_jobs_to_the_lease() {
     let shop = Shop::durable();
     let log = Log::default();
-    let worker = shop.worker(slow_events(&log, 10 * SECOND)).with_lease(LEASE);
+    let worker = shop
+        .worker(slow_events(&log, 10 * SECOND))
+        .with_lease(LEASE);
     let worker = worker.spawn().await.unwrap();
     let seq = shop.receive("order.paid", "evt_1", "{}").await;
     tokio::time::sleep(SECOND).await;

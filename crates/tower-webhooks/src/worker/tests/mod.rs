@@ -2,6 +2,7 @@
 
 mod drain;
 mod leases;
+mod measures;
 mod outcomes;
 
 use std::{
@@ -137,7 +138,12 @@ impl Shop {
         let mut event = NewEvent::new("shop", body, SystemTime::UNIX_EPOCH);
         event.id = Some(Text::from(id));
         event.event_type = Some(Text::from(event_type));
-        self.committer.insert(event, ()).unwrap().await.unwrap().seq()
+        self.committer
+            .insert(event, ())
+            .unwrap()
+            .await
+            .unwrap()
+            .seq()
     }
 
     fn set_away(&self, away: bool) {

@@ -17,15 +17,22 @@ async fn a_panic_a_hang_and_an_error_leave_the_others_untouched() {
     let events = EventRouter::new()
         .on(
             "order.*",
-            (|| async { assert_eq!(1, 2, "boom") }).named("panics").retry(Retry::none()),
+            (|| async { assert_eq!(1, 2, "boom") })
+                .named("panics")
+                .retry(Retry::none()),
         )
         .on(
             "order.*",
-            std::future::pending::<()>.named("hangs").timeout(SECOND).retry(Retry::none()),
+            std::future::pending::<()>
+                .named("hangs")
+                .timeout(SECOND)
+                .retry(Retry::none()),
         )
         .on(
             "order.*",
-            (|| async { Err::<(), _>(HandlerError::msg("no")) }).named("errs").retry(Retry::none()),
+            (|| async { Err::<(), _>(HandlerError::msg("no")) })
+                .named("errs")
+                .retry(Retry::none()),
         )
         .on("order.paid", move || {
             fine.note("ran");
@@ -35,7 +42,10 @@ async fn a_panic_a_hang_and_an_error_leave_the_others_untouched() {
     let seq = shop.receive("order.paid", "evt_1", "{}").await;
 
     for (handler, error) in [
-        ("panics", r"the handler panicked: assertion `left == right` failed: boom\n  left: 1\n right: 2"),
+        (
+            "panics",
+            r"the handler panicked: assertion `left == right` failed: boom\n  left: 1\n right: 2",
+        ),
         ("hangs", "the handler took longer than 1s"),
         ("errs", "no"),
     ] {
@@ -73,7 +83,13 @@ async fn one_of_two_handlers_fails_five_times_and_the_other_runs_once() {
     assert_eq!(job.attempts, 6);
     let lines = log.lines();
     assert_eq!(lines.iter().filter(|line| *line == "steady").count(), 1);
-    assert_eq!(lines.iter().filter(|line| line.starts_with("flaky")).count(), 6);
+    assert_eq!(
+        lines
+            .iter()
+            .filter(|line| line.starts_with("flaky"))
+            .count(),
+        6
+    );
     assert_eq!(lines.last().unwrap(), "flaky 6");
 }
 
@@ -89,11 +105,16 @@ async fn no_more_runs_at_once_than_a_handler_allows() {
                 .concurrency(NonZeroUsize::new(3).unwrap()),
         )
         .on("*", async move || in_wide.visit(SECOND).await);
-    let worker = shop.worker(events).with_concurrency(NonZeroUsize::new(10).unwrap());
+    let worker = shop
+        .worker(events)
+        .with_concurrency(NonZeroUsize::new(10).unwrap());
     let _worker = worker.spawn().await.unwrap();
     let mut seqs = Vec::new();
     for number in 0..30 {
-        seqs.push(shop.receive("order.paid", &format!("evt_{number}"), "{}").await);
+        seqs.push(
+            shop.receive("order.paid", &format!("evt_{number}"), "{}")
+                .await,
+        );
     }
     let begun = Instant::now();
     for seq in seqs {
@@ -103,7 +124,11 @@ async fn no_more_runs_at_once_than_a_handler_allows() {
     assert_eq!(narrow.most(), 3);
     // ten together: the narrow one's three slots are filled, the rest is the other's
     assert!((5..=10).contains(&wide.most()), "{}", wide.most());
-    assert!(begun.elapsed() < 12 * SECOND, "slots stood idle: {:?}", begun.elapsed());
+    assert!(
+        begun.elapsed() < 12 * SECOND,
+        "slots stood idle: {:?}",
+        begun.elapsed()
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -115,7 +140,10 @@ async fn a_delay_that_the_handler_asks_for_is_kept_exactly() {
         seen.lock().unwrap().push(Instant::now());
         async move {
             match attempt.number {
-                1 => Err(HandlerError::retry_after(Duration::from_millis(4321), "busy")),
+                1 => Err(HandlerError::retry_after(
+                    Duration::from_millis(4321),
+                    "busy",
+                )),
                 _ => Ok(()),
             }
         }
@@ -145,7 +173,9 @@ async fn a_payload_that_does_not_decode_is_dead_at_once_with_its_path() {
         async {}
     });
     let _worker = shop.worker(events).spawn().await.unwrap();
-    let seq = shop.receive("order.paid", "evt_1", r#"{"lines":[1,"secret"]}"#).await;
+    let seq = shop
+        .receive("order.paid", "evt_1", r#"{"lines":[1,"secret"]}"#)
+        .await;
     let job = shop.until(seq, "order.paid", JobState::Dead).await;
     assert_eq!(
         job.last_error.as_deref(),
@@ -168,7 +198,10 @@ async fn work_that_the_inbox_refuses_is_a_failed_attempt() {
     let job = shop.until(seq, "order.paid", JobState::Dead).await;
     assert_eq!(job.attempts, 2);
     let error = job.last_error.unwrap();
-    assert!(error.starts_with("the inbox did not commit the handler's work: "), "{error}");
+    assert!(
+        error.starts_with("the inbox did not commit the handler's work: "),
+        "{error}"
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -178,15 +211,25 @@ async fn hooks_hear_of_every_end_and_may_panic() {
     let (dead, done) = (log.clone(), log.clone());
     let events = EventRouter::new()
         .on("good", async || {})
-        .on("bad", async || Err::<(), _>(HandlerError::permanent("never")));
+        .on("bad", async || {
+            Err::<(), _>(HandlerError::permanent("never"))
+        });
     let worker = shop
         .worker(events)
         .on_dead(|_| panic!("in a hook"))
         .on_dead(move |job| {
-            dead.note(format!("{} {} {} {}", job.handler, job.event_id, job.attempt, job.error));
+            dead.note(format!(
+                "{} {} {} {}",
+                job.handler, job.event_id, job.attempt, job.error
+            ));
         })
         .on_done(move |job| {
-            done.note(format!("{} {:?} {}", job.endpoint, job.event_type.as_deref(), job.attempt));
+            done.note(format!(
+                "{} {:?} {}",
+                job.endpoint,
+                job.event_type.as_deref(),
+                job.attempt
+            ));
         });
     let _worker = worker.spawn().await.unwrap();
     let bad = shop.receive("bad", "evt_1", "{}").await;
@@ -205,7 +248,9 @@ async fn an_idle_worker_starts_a_new_job_at_once() {
         *seen.lock().unwrap() = Some(Instant::now());
         async {}
     });
-    let worker = shop.worker(events).with_poll_interval(Duration::from_secs(3600));
+    let worker = shop
+        .worker(events)
+        .with_poll_interval(Duration::from_secs(3600));
     let _worker = worker.spawn().await.unwrap();
     tokio::time::sleep(Duration::from_secs(100)).await;
     let received = Instant::now();
@@ -244,11 +289,21 @@ async fn handlers_see_what_the_inbox_kept() {
     );
     let worker = shop.worker(events).with_extension(log.clone());
     let _worker = worker.spawn().await.unwrap();
-    let mut event = NewEvent::new("shop", fixtures::body("order.paid", "evt_9", "{}"), SystemTime::UNIX_EPOCH);
+    let mut event = NewEvent::new(
+        "shop",
+        fixtures::body("order.paid", "evt_9", "{}"),
+        SystemTime::UNIX_EPOCH,
+    );
     event.id = Some(Text::from("evt_9"));
     event.event_type = Some(Text::from("order.paid"));
     event.headers = Arc::from([(Text::from("x-kept"), bytes::Bytes::from_static(b"yes"))]);
-    let seq = shop.committer.insert(event, ()).unwrap().await.unwrap().seq();
+    let seq = shop
+        .committer
+        .insert(event, ())
+        .unwrap()
+        .await
+        .unwrap()
+        .seq();
     shop.until(seq, "keeper", JobState::Done).await;
     assert_eq!(log.lines(), ["shop keeper order.paid evt_9 \"yes\""]);
 }

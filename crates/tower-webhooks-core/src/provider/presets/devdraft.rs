@@ -1,0 +1,230 @@
+//! Devdraft: payments, payment links and transfers.
+//!
+//! # Sources
+//!
+//! docs.devdraft.ai/developers/webhooks/overview, /create-webhook and
+//! /fetch-webhook, /api-reference/webhooks/create-a-new-webhook and
+//! /guide/configurations/webhooks, read 2026-11-22 from stored copies of their
+//! first parts.
+//!
+//! # What the signature covers
+//!
+//! Documented is only HMAC-SHA256 with the `signing_secret`. That it is in
+//! hexadecimal, over the raw body and in `x-webhook-signature` are defaults of
+//! ours, and with them it covers the body and nothing else. Compare them with
+//! a real delivery, and change what differs:
+//!
+//! ```
+//! use http::HeaderName;
+//! use tower_webhooks_core::{Envelope, providers};
+//!
+//! let devdraft = providers::devdraft()
+//!     .with_signature_header(HeaderName::from_static("x-devdraft-signature"))
+//!     .with_envelope(Envelope::new("/type").with_id("/id").with_data("/data"));
+//! # devdraft.check().unwrap();
+//! ```
+//!
+//! [`Provider::with_scheme`] replaces the rest of it.
+//!
+//! # What is not documented
+//!
+//! The signature's header, encoding and content; the envelope; the payload of
+//! every event; the form of encrypted bodies; the retry schedule. The pages'
+//! lists of types disagree: all are listed here, `payment.*` and
+//! `payment_link.*` of the overview as well as `transaction.*` of the
+//! dashboard's guide.
+//!
+//! A secret may have any length: 32 characters or more of letters, digits,
+//! `_` and `-` is the documented rule, but the reference shows a secret of 15,
+//! and a rule that locks users out protects nobody.
+
+use http::HeaderName;
+
+use super::payload::event;
+use crate::{
+    Envelope, EventInfo, EventType as _, Events, HmacScheme, Provider, Scheme, providers::RawJson,
+};
+
+/// The preset for Devdraft. Its signature header and envelope are ours: see
+/// the [module](self).
+#[must_use]
+pub fn devdraft() -> Provider {
+    Provider::new(
+        "devdraft",
+        Scheme::Hmac(HmacScheme::new(HeaderName::from_static(
+            "x-webhook-signature",
+        ))),
+        Envelope::new("/event_type")
+            .with_id("/id")
+            .with_time("/created_at")
+            .with_data("/data"),
+    )
+    .with_title("Devdraft")
+    .with_source("docs.devdraft.ai/developers/webhooks, read 2026-11-22 from stored copies")
+    .with_events(Events::open([
+        EventInfo::new(PaymentCreated::EVENT_TYPE, PAYMENT_CREATED),
+        EventInfo::new(PaymentPending::EVENT_TYPE, PAYMENT_PENDING),
+        EventInfo::new(PaymentCompleted::EVENT_TYPE, PAYMENT_COMPLETED),
+        EventInfo::new(PaymentFailed::EVENT_TYPE, PAYMENT_FAILED),
+        EventInfo::new(PaymentRefunded::EVENT_TYPE, PAYMENT_REFUNDED),
+        EventInfo::new(PaymentDisputed::EVENT_TYPE, PAYMENT_DISPUTED),
+        EventInfo::new(PaymentLinkCreated::EVENT_TYPE, PAYMENT_LINK_CREATED),
+        EventInfo::new(PaymentLinkPaid::EVENT_TYPE, PAYMENT_LINK_PAID),
+        EventInfo::new(PaymentLinkExpired::EVENT_TYPE, PAYMENT_LINK_EXPIRED),
+        EventInfo::new(PaymentLinkCancelled::EVENT_TYPE, PAYMENT_LINK_CANCELLED),
+        EventInfo::new(TransferInitiated::EVENT_TYPE, TRANSFER_INITIATED),
+        EventInfo::new(TransactionSuccessful::EVENT_TYPE, TRANSACTION_SUCCESSFUL),
+        EventInfo::new(TransactionFailed::EVENT_TYPE, TRANSACTION_FAILED),
+        EventInfo::new(TransactionPending::EVENT_TYPE, TRANSACTION_PENDING),
+        EventInfo::new(TransactionCanceled::EVENT_TYPE, TRANSACTION_CANCELED),
+        EventInfo::new(TransactionDisputed::EVENT_TYPE, TRANSACTION_DISPUTED),
+    ]))
+    .with_not_covered([
+        "with our defaults, the time of sending, all headers, the method and the URL",
+    ])
+    .with_ours([
+        "the signature header is not public: x-webhook-signature",
+        "the signature's form is not public: HMAC-SHA256 of the raw body in hexadecimal",
+        "the envelope is not public: id, event_type, created_at and data",
+        "payloads are not public: they are kept as they came",
+        "the form of encrypted bodies is not public: register without encryption",
+        "the retry schedule and the answer's body are not visible: 72 h and an empty 200",
+        "no length of a secret is refused: the documented rule and its own sample disagree",
+    ])
+}
+
+event! {
+    /// A payment was created. Its fields are not public.
+    pub struct PaymentCreated = "payment.created": RawJson
+}
+
+event! {
+    /// A payment is being processed. Its fields are not public.
+    pub struct PaymentPending = "payment.pending": RawJson
+}
+
+event! {
+    /// A payment was completed. Its fields are not public.
+    pub struct PaymentCompleted = "payment.completed": RawJson
+}
+
+event! {
+    /// A payment failed. Its fields are not public.
+    pub struct PaymentFailed = "payment.failed": RawJson
+}
+
+event! {
+    /// A payment was refunded. Its fields are not public.
+    pub struct PaymentRefunded = "payment.refunded": RawJson
+}
+
+event! {
+    /// A payment is disputed. Its fields are not public.
+    pub struct PaymentDisputed = "payment.disputed": RawJson
+}
+
+event! {
+    /// A payment link was created. Its fields are not public.
+    pub struct PaymentLinkCreated = "payment_link.created": RawJson
+}
+
+event! {
+    /// A payment link was paid. Its fields are not public.
+    pub struct PaymentLinkPaid = "payment_link.paid": RawJson
+}
+
+event! {
+    /// A payment link expired. Its fields are not public.
+    pub struct PaymentLinkExpired = "payment_link.expired": RawJson
+}
+
+event! {
+    /// A payment link was cancelled. Its fields are not public.
+    pub struct PaymentLinkCancelled = "payment_link.cancelled": RawJson
+}
+
+event! {
+    /// A transfer was initiated. Its fields are not public.
+    pub struct TransferInitiated = "transfer.initiated": RawJson
+}
+
+event! {
+    /// A transaction succeeded. Its fields are not public.
+    pub struct TransactionSuccessful = "transaction.successful": RawJson
+}
+
+event! {
+    /// A transaction failed. Its fields are not public.
+    pub struct TransactionFailed = "transaction.failed": RawJson
+}
+
+event! {
+    /// A transaction is being processed. Its fields are not public.
+    pub struct TransactionPending = "transaction.pending": RawJson
+}
+
+event! {
+    /// A transaction was canceled. Its fields are not public.
+    pub struct TransactionCanceled = "transaction.canceled": RawJson
+}
+
+event! {
+    /// A transaction is disputed. Its fields are not public.
+    pub struct TransactionDisputed = "transaction.disputed": RawJson
+}
+
+/// A sample body. Every member of it is ours.
+macro_rules! sample {
+    ($number:literal, $event_type:literal, $object:literal, $status:literal) => {
+        concat!(
+            r#"{"id":"evt_7890123"#,
+            $number,
+            r#"","event_type":""#,
+            $event_type,
+            r#"","created_at":"2026-03-02T10:30:00.000Z","data":{"id":""#,
+            $object,
+            r#"","status":""#,
+            $status,
+            r#""}}"#
+        )
+    };
+}
+
+const PAYMENT_CREATED: &str = sample!("45", "payment.created", "pay_0001", "created");
+const PAYMENT_PENDING: &str = sample!("46", "payment.pending", "pay_0001", "pending");
+const PAYMENT_COMPLETED: &str = sample!("47", "payment.completed", "pay_0001", "completed");
+const PAYMENT_FAILED: &str = sample!("48", "payment.failed", "pay_0002", "failed");
+const PAYMENT_REFUNDED: &str = sample!("49", "payment.refunded", "pay_0001", "refunded");
+const PAYMENT_DISPUTED: &str = sample!("50", "payment.disputed", "pay_0001", "disputed");
+const PAYMENT_LINK_CREATED: &str = sample!("51", "payment_link.created", "pl_0001", "created");
+const PAYMENT_LINK_PAID: &str = sample!("52", "payment_link.paid", "pl_0001", "paid");
+const PAYMENT_LINK_EXPIRED: &str = sample!("53", "payment_link.expired", "pl_0002", "expired");
+const PAYMENT_LINK_CANCELLED: &str =
+    sample!("54", "payment_link.cancelled", "pl_0003", "cancelled");
+const TRANSFER_INITIATED: &str = sample!("55", "transfer.initiated", "tr_0001", "initiated");
+const TRANSACTION_SUCCESSFUL: &str =
+    sample!("56", "transaction.successful", "txn_0001", "successful");
+const TRANSACTION_FAILED: &str = sample!("57", "transaction.failed", "txn_0002", "failed");
+const TRANSACTION_PENDING: &str = sample!("58", "transaction.pending", "txn_0003", "pending");
+const TRANSACTION_CANCELED: &str = sample!("59", "transaction.canceled", "txn_0004", "canceled");
+const TRANSACTION_DISPUTED: &str = sample!("60", "transaction.disputed", "txn_0001", "disputed");
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Secrets, Verifier};
+
+    #[test]
+    fn the_secret_of_the_reference_is_taken_although_it_is_short() {
+        let secrets = Secrets::new("whsec_123456789").unwrap();
+        Verifier::new(devdraft(), &secrets).unwrap();
+    }
+
+    #[test]
+    fn everything_that_is_not_public_is_marked_as_ours() {
+        let ours = devdraft().ours().join("\n");
+        for word in ["header", "envelope", "payloads", "encrypted", "retry"] {
+            assert!(ours.contains(word), "{word}");
+        }
+    }
+}

@@ -1,0 +1,16 @@
+//! How to do a thing, one page each.
+
+#[doc = include_str!("tunnels.md")]
+pub mod tunnels {}
+
+#[doc = include_str!("proxies.md")]
+pub mod proxies {}
+
+#[doc = include_str!("tenants.md")]
+pub mod tenants {}
+
+#[doc = include_str!("providers.md")]
+pub mod own_provider {}
+
+#[doc = include_str!("rotation.md")]
+pub mod rotation {}
