@@ -4,6 +4,8 @@ use std::{error::Error, fmt, time::Duration};
 
 use tower_webhooks_inbox::Work;
 
+use crate::retry::MAX_DELAY;
+
 /// Most bytes of an error's text that are kept: enough for a long chain, little
 /// enough that a million dead jobs stay small.
 const MAX_CHAIN_BYTES: usize = 4096;
@@ -80,11 +82,12 @@ impl HandlerError {
         Self::new(cause).with_retry_after(delay)
     }
 
-    /// The same failure, tried again after `delay`. Replaces *permanent*.
+    /// The same failure, tried again after `delay`, which above 366 days is
+    /// cut to that. Replaces *permanent*.
     #[must_use]
     pub fn with_retry_after(self, delay: Duration) -> Self {
         Self {
-            then: Then::RetryAfter(delay),
+            then: Then::RetryAfter(delay.min(MAX_DELAY)),
             ..self
         }
     }
@@ -344,6 +347,8 @@ mod tests {
         let delay = Duration::from_secs(5);
         let error = HandlerError::permanent("no").with_retry_after(delay);
         assert_eq!((error.is_permanent(), error.delay()), (false, Some(delay)));
+        let never = HandlerError::retry_after(Duration::MAX, "no");
+        assert_eq!(never.delay(), Some(MAX_DELAY));
         let error = error.into_permanent();
         assert_eq!((error.is_permanent(), error.delay()), (true, None));
     }

@@ -8,7 +8,7 @@ use std::{
 use retry_policies::{Jitter, RetryDecision, RetryPolicy, policies::ExponentialBackoff};
 
 /// Longer delays than this are cut to it: a year is already *never*.
-const MAX_DELAY: Duration = Duration::from_secs(366 * 24 * 60 * 60);
+pub(crate) const MAX_DELAY: Duration = Duration::from_secs(366 * 24 * 60 * 60);
 
 /// How often a failed handler is tried again, and after what delays.
 ///

@@ -11,6 +11,7 @@ use std::{
     time::Duration,
 };
 
+use tokio::time::{Instant, timeout};
 use tower_webhooks_core::{Clock, SetupError, Text};
 use tower_webhooks_inbox::{Committer, CommitterOptions, Inbox, InboxError};
 
@@ -190,8 +191,13 @@ impl Webhooks {
     /// commits what waits. An inbox that is not durable runs its due jobs
     /// first, and the report says how many are dropped.
     pub async fn drain(&self, within: Duration) -> DrainReport {
+        let started = Instant::now();
         self.stop_accepting();
-        let report = self.worker.drain(within).await;
+        // What was let in before is stored, and its jobs made, before the
+        // worker looks for the last time.
+        let _ = timeout(within, self.shared.budget.idle()).await;
+        let left = within.saturating_sub(started.elapsed());
+        let report = self.worker.drain(left).await;
         self.committer.close().await;
         if report.dropped > 0 {
             tracing::warn!(

@@ -116,7 +116,8 @@ pub struct EventRecord {
 /// conflict, unusable) are routed over the handlers registered now.
 #[derive(Debug, Clone, Default)]
 pub struct Selection {
-    /// Which events, and which of their jobs.
+    /// Which events, and which of their jobs. A handler named here limits the
+    /// jobs, and so also finds events for which it has none yet.
     pub filter: Filter,
     /// Whether jobs that are done run again too. Default no: what is done is done.
     pub done: bool,

@@ -5,6 +5,8 @@ use std::sync::{
     atomic::{AtomicUsize, Ordering},
 };
 
+use tokio::sync::Notify;
+
 /// A bound shared by all endpoints. Clones count together.
 #[derive(Debug, Clone)]
 pub(crate) struct ByteBudget(Arc<Shared>);
@@ -13,6 +15,8 @@ pub(crate) struct ByteBudget(Arc<Shared>);
 struct Shared {
     max: usize,
     used: AtomicUsize,
+    permits: AtomicUsize,
+    idle: Notify,
 }
 
 /// The bytes of one body; given back on drop.
@@ -27,10 +31,13 @@ impl ByteBudget {
         Self(Arc::new(Shared {
             max,
             used: AtomicUsize::new(0),
+            permits: AtomicUsize::new(0),
+            idle: Notify::new(),
         }))
     }
 
     pub(crate) fn permit(&self) -> BytePermit {
+        self.0.permits.fetch_add(1, Ordering::AcqRel);
         BytePermit {
             budget: self.clone(),
             bytes: 0,
@@ -39,6 +46,17 @@ impl ByteBudget {
 
     pub(crate) fn used(&self) -> usize {
         self.0.used.load(Ordering::Relaxed)
+    }
+
+    /// Waits until no request is being received or waits to be stored.
+    pub(crate) async fn idle(&self) {
+        loop {
+            let idle = self.0.idle.notified();
+            if self.0.permits.load(Ordering::Acquire) == 0 {
+                return;
+            }
+            idle.await;
+        }
     }
 }
 
@@ -61,7 +79,11 @@ impl BytePermit {
 
 impl Drop for BytePermit {
     fn drop(&mut self) {
-        self.budget.0.used.fetch_sub(self.bytes, Ordering::Relaxed);
+        let shared = &self.budget.0;
+        shared.used.fetch_sub(self.bytes, Ordering::Relaxed);
+        if shared.permits.fetch_sub(1, Ordering::AcqRel) == 1 {
+            shared.idle.notify_waiters();
+        }
     }
 }
 
@@ -84,5 +106,20 @@ mod tests {
         assert!(!second.grow(usize::MAX));
         drop(second);
         assert_eq!(budget.used(), 0);
+    }
+
+    #[tokio::test]
+    async fn idle_waits_for_the_last_permit_even_of_an_empty_body() {
+        let budget = ByteBudget::new(10);
+        budget.idle().await;
+        let permit = budget.permit();
+        let waiting = tokio::spawn({
+            let budget = budget.clone();
+            async move { budget.idle().await }
+        });
+        tokio::task::yield_now().await;
+        assert!(!waiting.is_finished());
+        drop(permit);
+        waiting.await.unwrap();
     }
 }

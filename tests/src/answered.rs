@@ -1,0 +1,96 @@
+//! Requests without a socket.
+
+use std::{fmt, future::Future, time::Duration};
+
+use axum::{Router, body::Body, routing::post};
+use bytes::Bytes;
+use http::{HeaderMap, Request, Response, StatusCode};
+use http_body_util::BodyExt as _;
+use tower::{Service, ServiceExt as _};
+use tower_webhooks::{Rejection, RejectionKind, Webhooks, ack};
+
+/// An answer, read to its end.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Answered {
+    /// The status.
+    pub status: StatusCode,
+    /// The headers.
+    pub headers: HeaderMap,
+    /// The body.
+    pub body: Bytes,
+    /// Why the request was refused, if it was.
+    pub kind: Option<RejectionKind>,
+}
+
+impl Answered {
+    /// What most tests compare: status, body and kind.
+    #[must_use]
+    pub fn summary(&self) -> (u16, &str, Option<RejectionKind>) {
+        let body = std::str::from_utf8(&self.body).unwrap_or("not text");
+        (self.status.as_u16(), body, self.kind)
+    }
+}
+
+/// Sends a request to a service and reads the answer.
+///
+/// # Panics
+///
+/// When the service or the answer's body fails.
+pub async fn ask<S, B>(service: S, request: Request<B>) -> Answered
+where
+    S: Service<Request<B>, Response = Response<Body>>,
+    S::Error: fmt::Debug,
+{
+    let (parts, body) = service.oneshot(request).await.unwrap().into_parts();
+    Answered {
+        status: parts.status,
+        headers: parts.headers,
+        body: body.collect().await.unwrap().to_bytes(),
+        kind: parts.extensions.get::<Rejection>().map(Rejection::kind),
+    }
+}
+
+/// Waits for what must come soon.
+///
+/// # Panics
+///
+/// When it has not come after 10 s.
+pub async fn soon<F: Future>(awaited: F) -> F::Output {
+    tokio::time::timeout(Duration::from_secs(10), awaited)
+        .await
+        .expect("it comes within 10 s")
+}
+
+/// How an endpoint is mounted. Both must answer the same.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Form {
+    /// The layer, around axum's route with the ready-made answer.
+    Layer,
+    /// The endpoint as a service.
+    Terminal,
+}
+
+impl Form {
+    /// Both forms.
+    pub const BOTH: [Self; 2] = [Self::Layer, Self::Terminal];
+
+    /// An app with the endpoint `name` at `/name`.
+    ///
+    /// # Panics
+    ///
+    /// When there is no such endpoint.
+    #[must_use]
+    pub fn mount(self, webhooks: &Webhooks, name: &str) -> Router {
+        let path = format!("/{name}");
+        match self {
+            Self::Layer => {
+                let layer = webhooks.layer(name).unwrap();
+                // `any` would do; `post` alone answers other methods itself.
+                Router::new().route(&path, post(ack).fallback(ack).layer(layer))
+            }
+            Self::Terminal => {
+                Router::new().route_service(&path, webhooks.endpoint(name).unwrap())
+            }
+        }
+    }
+}

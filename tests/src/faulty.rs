@@ -1,0 +1,143 @@
+//! An inbox that fails when it is told to.
+
+use std::sync::{
+    Arc, Mutex, PoisonError,
+    atomic::{AtomicUsize, Ordering},
+};
+
+use tokio::sync::watch;
+use tower_webhooks::{Inbox, MemoryInbox};
+use tower_webhooks_inbox::{
+    Applied, Batch, BoxFuture, Durability, Erase, EventRecord, EventSeq, Filter, InboxError,
+    InboxErrorKind, Listing, Page, Pruned, Replayed, Retention, Selection, Stats, Want,
+};
+
+/// A [`MemoryInbox`] whose intake can be made to fail or to wait. Clones are
+/// one inbox; the worker's calls always pass.
+#[derive(Debug, Clone)]
+pub struct FaultyInbox {
+    memory: MemoryInbox,
+    failing: Arc<Mutex<Option<InboxErrorKind>>>,
+    held: watch::Sender<bool>,
+    arrived: Arc<AtomicUsize>,
+    arrivals: watch::Sender<usize>,
+}
+
+impl FaultyInbox {
+    /// One that works.
+    #[must_use]
+    pub fn new() -> Self {
+        Self {
+            memory: MemoryInbox::new(),
+            failing: Arc::default(),
+            held: watch::Sender::new(false),
+            arrived: Arc::default(),
+            arrivals: watch::Sender::new(0),
+        }
+    }
+
+    /// Lets intake fail from now on, or work again.
+    pub fn fail(&self, kind: Option<InboxErrorKind>) {
+        *self.failing.lock().unwrap_or_else(PoisonError::into_inner) = kind;
+    }
+
+    /// Makes intake wait, as a slow disk does, until it is let go.
+    pub fn hold(&self, held: bool) {
+        self.held.send_replace(held);
+    }
+
+    /// Waits until so many batches with intake have arrived, stored or not.
+    ///
+    /// # Panics
+    ///
+    /// Never: the sender lives as long as the inbox.
+    pub async fn arrived(&self, batches: usize) {
+        let mut arrivals = self.arrivals.subscribe();
+        arrivals.wait_for(|count| *count >= batches).await.unwrap();
+    }
+
+    /// All events that it holds, with their jobs.
+    ///
+    /// # Panics
+    ///
+    /// Never: memory is always there.
+    pub async fn all(&self) -> Vec<EventRecord> {
+        let filter = Filter::default();
+        let page = Page {
+            limit: usize::MAX,
+            ..Page::default()
+        };
+        self.memory.list(&filter, page).await.unwrap().events
+    }
+}
+
+impl Default for FaultyInbox {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Inbox for FaultyInbox {
+    fn apply(&self, batch: Batch) -> BoxFuture<'_, Result<Applied, InboxError>> {
+        if batch.inserts.is_empty() && batch.reserves.is_empty() {
+            return self.memory.apply(batch);
+        }
+        let arrived = self.arrived.fetch_add(1, Ordering::Relaxed) + 1;
+        self.arrivals.send_replace(arrived);
+        Box::pin(async move {
+            let mut held = self.held.subscribe();
+            held.wait_for(|held| !held).await.unwrap();
+            let failing = *self.failing.lock().unwrap_or_else(PoisonError::into_inner);
+            match failing {
+                Some(kind) => Err(InboxError::new(kind, "told to fail")),
+                None => self.memory.apply(batch).await,
+            }
+        })
+    }
+
+    fn next_due<'a>(
+        &'a self,
+        wants: &'a [Want],
+    ) -> BoxFuture<'a, Result<Option<std::time::Duration>, InboxError>> {
+        self.memory.next_due(wants)
+    }
+
+    fn list<'a>(
+        &'a self,
+        filter: &'a Filter,
+        page: Page,
+    ) -> BoxFuture<'a, Result<Listing, InboxError>> {
+        self.memory.list(filter, page)
+    }
+
+    fn get(&self, seq: EventSeq) -> BoxFuture<'_, Result<Option<EventRecord>, InboxError>> {
+        self.memory.get(seq)
+    }
+
+    fn stats(&self) -> BoxFuture<'_, Result<Stats, InboxError>> {
+        self.memory.stats()
+    }
+
+    fn replay<'a>(
+        &'a self,
+        selection: &'a Selection,
+    ) -> BoxFuture<'a, Result<Replayed, InboxError>> {
+        self.memory.replay(selection)
+    }
+
+    fn prune<'a>(
+        &'a self,
+        retention: &'a Retention,
+        max_rows: usize,
+    ) -> BoxFuture<'a, Result<Pruned, InboxError>> {
+        self.memory.prune(retention, max_rows)
+    }
+
+    fn erase<'a>(&'a self, what: &'a Erase) -> BoxFuture<'a, Result<u64, InboxError>> {
+        self.memory.erase(what)
+    }
+
+    fn check(&self) -> BoxFuture<'_, Result<Durability, InboxError>> {
+        self.memory.check()
+    }
+}

@@ -1,0 +1,19 @@
+//! What the tests from outside share: a provider of their own, both forms of
+//! mounting it, an inbox that fails on demand, and a client that speaks bytes.
+#![allow(
+    clippy::expect_used,
+    clippy::unwrap_used,
+    reason = "helpers of tests, which fail by a panic"
+)]
+
+mod acme;
+mod answered;
+mod faulty;
+mod figures;
+mod wire;
+
+pub use acme::{NO, SECRET, YES, acme, body, sender};
+pub use answered::{Answered, Form, ask, soon};
+pub use faulty::FaultyInbox;
+pub use figures::Figures;
+pub use wire::{Server, Wire, head_of};
