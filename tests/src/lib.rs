@@ -12,7 +12,7 @@ mod faulty;
 mod figures;
 mod wire;
 
-pub use acme::{NO, SECRET, YES, acme, body, sender};
+pub use acme::{Acme, NO, SECRET, YES, acme, body};
 pub use answered::{Answered, Form, ask, soon};
 pub use faulty::FaultyInbox;
 pub use figures::Figures;

@@ -80,10 +80,14 @@ impl AnswerBook {
             empty
         };
         if status == StatusCode::METHOD_NOT_ALLOWED {
-            response.headers_mut().insert(ALLOW, HeaderValue::from_static("POST"));
+            response
+                .headers_mut()
+                .insert(ALLOW, HeaderValue::from_static("POST"));
         }
         if status == StatusCode::SERVICE_UNAVAILABLE {
-            response.headers_mut().insert(RETRY_AFTER, RETRY_AFTER_SECONDS);
+            response
+                .headers_mut()
+                .insert(RETRY_AFTER, RETRY_AFTER_SECONDS);
         }
         response.extensions_mut().insert(Rejection::from(kind));
         response
@@ -108,7 +112,9 @@ impl Page {
         let mut response = Response::new(B::from(self.body.clone()));
         *response.status_mut() = status;
         if let Some(content_type) = &self.content_type {
-            response.headers_mut().insert(CONTENT_TYPE, content_type.clone());
+            response
+                .headers_mut()
+                .insert(CONTENT_TYPE, content_type.clone());
         }
         response
     }
@@ -147,7 +153,10 @@ mod tests {
         let book = AnswerBook::new(&Answers::new(Answer::empty(200), Answer::text(401, "no")));
         for kind in RejectionKind::ALL {
             let response = book.refuse::<Bytes>(kind);
-            assert_eq!(response.extensions().get::<Rejection>().unwrap().kind(), kind);
+            assert_eq!(
+                response.extensions().get::<Rejection>().unwrap().kind(),
+                kind
+            );
             if response.status() == StatusCode::UNAUTHORIZED {
                 assert_eq!(response.body(), "no", "{kind}");
                 assert_eq!(response.headers().len(), 1, "{kind}");

@@ -6,9 +6,7 @@ use std::{
     time::Duration,
 };
 
-use tower_webhooks_core::{
-    Clock, Provider, Secrets, SetupError, SystemClock, Text, Verifier,
-};
+use tower_webhooks_core::{Clock, Provider, Secrets, SetupError, SystemClock, Text, Verifier};
 use tower_webhooks_inbox::Committer;
 
 use crate::{
@@ -86,7 +84,11 @@ impl Endpoint {
         provider: Provider,
         source: impl SecretSource,
     ) -> Self {
-        Self::with_keys(name.into(), provider, Keys::Lookup(Box::new(Lookup::new(source))))
+        Self::with_keys(
+            name.into(),
+            provider,
+            Keys::Lookup(Box::new(Lookup::new(source))),
+        )
     }
 
     fn with_keys(name: Text, provider: Provider, keys: Keys) -> Self {
@@ -157,7 +159,10 @@ impl Endpoint {
             common.committer.clone(),
             routes,
         );
-        let clock = common.clock.clone().unwrap_or_else(|| Arc::clone(&self.clock));
+        let clock = common
+            .clock
+            .clone()
+            .unwrap_or_else(|| Arc::clone(&self.clock));
         self.gate(common.shared.clone(), clock, Some(intake))
     }
 
@@ -206,7 +211,9 @@ impl Endpoint {
     pub(crate) fn warnings(&self) -> Vec<String> {
         let mut warnings = Vec::new();
         if let Keys::Fixed(secrets) = &self.keys
-            && secrets.iter().any(tower_webhooks_core::Secret::has_outer_whitespace)
+            && secrets
+                .iter()
+                .any(tower_webhooks_core::Secret::has_outer_whitespace)
         {
             warnings.push(
                 "a secret begins or ends with white space: if every signature fails, remove it"

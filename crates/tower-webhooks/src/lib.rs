@@ -53,14 +53,16 @@ mod ack;
 mod answer;
 mod endpoint;
 mod extract;
-pub mod guide;
 #[cfg(test)]
 mod fixtures;
+pub mod guide;
 mod job;
 pub mod layer;
 mod outcome;
 mod retry;
 pub mod router;
+#[cfg(feature = "serve")]
+pub mod serve;
 mod source;
 pub mod testing;
 mod webhooks;
@@ -80,9 +82,9 @@ pub use router::{
 };
 pub use source::{SecretSource, Tenant};
 pub use tower_webhooks_core::{
-    Algorithm, AlsoSent, Answer, Answers, Clock, Delivery, Encoding, Envelope, EventHead,
-    EventInfo, EventType, Events, Head, HmacScheme, KeyEncoding, KeyForm, Layout, Locator,
-    LocatorPart, ManualClock, Part, Place, Prefix, Provider, ProviderError, Rejection,
+    Algorithm, AlsoSent, Amount, AmountError, Answer, Answers, Clock, Delivery, Encoding, Envelope,
+    EventHead, EventInfo, EventType, Events, Head, HmacScheme, KeyEncoding, KeyForm, Layout,
+    Locator, LocatorPart, ManualClock, Part, Place, Prefix, Provider, ProviderError, Rejection,
     RejectionKind, ReplyRule, Resigned, Retries, Scheme, Secret, SecretError, SecretErrorKind,
     Secrets, SentValue, SetupError, SignError, SignedTimestamp, Signer, SystemClock, Text,
     TimeUnit, TimestampPlace, TokenScheme, Unusable, Verifier, providers,

@@ -78,7 +78,9 @@ pub enum StartError {
     #[error("the inbox cannot be used: {0}")]
     Inbox(#[from] InboxError),
     /// Two endpoints have one name.
-    #[error("two endpoints are named `{0}`: events are stored under the name, so it must be unique")]
+    #[error(
+        "two endpoints are named `{0}`: events are stored under the name, so it must be unique"
+    )]
     Name(Text),
 }
 
@@ -123,7 +125,8 @@ impl Webhooks {
     ///
     /// [`UnknownEndpoint`] when none has that name.
     pub fn layer(&self, endpoint: &str) -> Result<WebhookLayer, UnknownEndpoint> {
-        self.gate(endpoint).map(|gate| WebhookLayer::new(Arc::clone(gate)))
+        self.gate(endpoint)
+            .map(|gate| WebhookLayer::new(Arc::clone(gate)))
     }
 
     /// An endpoint ready to mount, which answers what its provider wants.
@@ -132,7 +135,8 @@ impl Webhooks {
     ///
     /// [`UnknownEndpoint`] when none has that name.
     pub fn endpoint(&self, endpoint: &str) -> Result<EndpointService, UnknownEndpoint> {
-        self.gate(endpoint).map(|gate| EndpointService::new(Arc::clone(gate)))
+        self.gate(endpoint)
+            .map(|gate| EndpointService::new(Arc::clone(gate)))
     }
 
     /// The event types and patterns that an endpoint handles.
@@ -310,12 +314,15 @@ impl WebhooksBuilder {
                 tracing::warn!(endpoint = %name, "{warning}");
             }
             let types = handled_types(&endpoint)?;
-            let routes = endpoint.events.clone().build().map_err(|problems| {
-                StartError::Handlers {
-                    endpoint: name.clone(),
-                    problems,
-                }
-            })?;
+            let routes =
+                endpoint
+                    .events
+                    .clone()
+                    .build()
+                    .map_err(|problems| StartError::Handlers {
+                        endpoint: name.clone(),
+                        problems,
+                    })?;
             let routes: Arc<Routes> = Arc::new(routes);
             handled.push(HandledEndpoint::from_routes(
                 name.clone(),
@@ -328,15 +335,19 @@ impl WebhooksBuilder {
                     endpoint: name.clone(),
                     error,
                 })?;
-            if gates.insert(name.clone(), (Arc::new(gate), types)).is_some() {
+            if gates
+                .insert(name.clone(), (Arc::new(gate), types))
+                .is_some()
+            {
                 return Err(StartError::Name(name));
             }
         }
-        let worker = Worker::new(common.committer.clone(), Arc::clone(&inbox), handled)
-            .map_err(|problems| StartError::Handlers {
+        let worker = Worker::new(common.committer.clone(), Arc::clone(&inbox), handled).map_err(
+            |problems| StartError::Handlers {
                 endpoint: Text::default(),
                 problems,
-            })?;
+            },
+        )?;
         let worker = self
             .worker
             .into_iter()
@@ -371,7 +382,10 @@ fn handled_types(endpoint: &Endpoint) -> Result<Vec<String>, StartError> {
         .collect();
     for pattern in &patterns {
         let reaches_one = match pattern.strip_suffix('*') {
-            Some(prefix) => events.list.iter().any(|event| event.name.starts_with(prefix)),
+            Some(prefix) => events
+                .list
+                .iter()
+                .any(|event| event.name.starts_with(prefix)),
             None => events.find(pattern).is_some(),
         };
         if reaches_one || events.list.is_empty() {

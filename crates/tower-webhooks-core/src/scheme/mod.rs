@@ -255,6 +255,24 @@ impl HmacScheme {
         self
     }
 
+    /// How a digest is written.
+    #[must_use]
+    pub const fn encoding(&self) -> Encoding {
+        self.encoding
+    }
+
+    /// What stands before each digest.
+    #[must_use]
+    pub const fn prefix(&self) -> &Prefix {
+        &self.prefix
+    }
+
+    /// How the digests lie in their header.
+    #[must_use]
+    pub const fn layout(&self) -> &Layout {
+        &self.layout
+    }
+
     /// What is signed with what, in words.
     #[must_use]
     pub fn describe(&self) -> String {
@@ -310,6 +328,12 @@ impl TokenScheme {
     pub fn with_prefix(mut self, prefix: impl Into<String>) -> Self {
         self.prefix = Prefix::Required(prefix.into());
         self
+    }
+
+    /// What stands before the token.
+    #[must_use]
+    pub const fn prefix(&self) -> &Prefix {
+        &self.prefix
     }
 }
 

@@ -8,9 +8,7 @@ use std::{
 use http::{Extensions, HeaderMap};
 use tokio::{sync::oneshot, time::timeout};
 use tower_webhooks_core::{Delivery, RejectionKind, Text};
-use tower_webhooks_inbox::{
-    DecidedBy, RecordReply, Recorded, Reply, Reserve, Reserved, body_key,
-};
+use tower_webhooks_inbox::{DecidedBy, RecordReply, Recorded, Reply, Reserve, Reserved, body_key};
 
 use super::{budget::BytePermit, gate::Gate, intake::refused, receive::Received};
 use crate::{
@@ -98,7 +96,12 @@ impl Decision {
                 }
                 Reserved::Abandoned { seq, token } => {
                     let reason = Text::from_static("the first decision was cut off");
-                    (seq, token, self.route.info.default.clone(), DecidedBy::Default(reason))
+                    (
+                        seq,
+                        token,
+                        self.route.info.default.clone(),
+                        DecidedBy::Default(reason),
+                    )
                 }
                 Reserved::New { seq, token } => {
                     let id = event.id_key().or_else(|| {

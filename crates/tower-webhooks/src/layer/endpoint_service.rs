@@ -61,7 +61,9 @@ impl<ReqBody: http_body::Body> Service<Request<ReqBody>> for EndpointService {
 
 impl fmt::Debug for EndpointService {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("EndpointService").field("gate", &self.gate).finish()
+        f.debug_struct("EndpointService")
+            .field("gate", &self.gate)
+            .finish()
     }
 }
 

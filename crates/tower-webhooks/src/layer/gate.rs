@@ -10,10 +10,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{
-    HeaderMap, Method, header,
-    request::Parts,
-};
+use http::{HeaderMap, Method, header, request::Parts};
 use http_body::SizeHint;
 use tower_webhooks_core::{Clock, Delivery, Provider, RejectionKind, Screened, Text, Verifier};
 use tower_webhooks_inbox::BoxFuture;
@@ -75,11 +72,7 @@ pub(crate) enum Verifying {
 
 impl Gate {
     /// Cheapest refusal first; nothing here touches the body.
-    pub(crate) fn admit(
-        &self,
-        parts: &Parts,
-        size: &SizeHint,
-    ) -> Result<Admission, RejectionKind> {
+    pub(crate) fn admit(&self, parts: &Parts, size: &SizeHint) -> Result<Admission, RejectionKind> {
         if parts.method != Method::POST {
             return Err(RejectionKind::MethodNotAllowed);
         }

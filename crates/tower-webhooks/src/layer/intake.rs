@@ -12,9 +12,7 @@ use bytes::Bytes;
 use http::{HeaderMap, header};
 use tokio::sync::Notify;
 use tower_webhooks_core::{Delivery, Provider, RejectionKind, Text};
-use tower_webhooks_inbox::{
-    Committer, InboxError, InboxErrorKind, Inserted, NewEvent, Pending,
-};
+use tower_webhooks_inbox::{Committer, InboxError, InboxErrorKind, Inserted, NewEvent, Pending};
 
 use super::{budget::BytePermit, gate::Gate};
 use crate::router::{ReplyRoute, Routes};

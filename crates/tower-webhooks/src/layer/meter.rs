@@ -63,9 +63,12 @@ impl Meter {
     }
 
     pub(crate) fn matched(&self, label: Option<&Text>, at: SystemTime) {
-        let gauge = label.and_then(|label| self.last_match.iter().find(|(known, _)| known == label));
+        let gauge =
+            label.and_then(|label| self.last_match.iter().find(|(known, _)| known == label));
         if let Some((_, gauge)) = gauge {
-            let since_1970 = at.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+            let since_1970 = at
+                .duration_since(SystemTime::UNIX_EPOCH)
+                .unwrap_or_default();
             gauge.set(since_1970.as_secs_f64());
         }
     }

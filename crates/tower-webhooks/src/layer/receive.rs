@@ -129,15 +129,13 @@ impl<B: Body> Future for Receive<B> {
                         return Poll::Ready(Err(RejectionKind::BodyIncomplete));
                     };
                     let body = std::mem::take(this.collected).into_bytes();
-                    return Poll::Ready(
-                        this.gate
-                            .verify(&verifier, &parts, &screened, body)
-                            .map(|delivery| Received {
-                                parts,
-                                delivery,
-                                permit,
-                            }),
-                    );
+                    return Poll::Ready(this.gate.verify(&verifier, &parts, &screened, body).map(
+                        |delivery| Received {
+                            parts,
+                            delivery,
+                            permit,
+                        },
+                    ));
                 }
                 State::Refused(kind) => {
                     let kind = *kind;

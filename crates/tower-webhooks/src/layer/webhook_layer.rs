@@ -70,6 +70,8 @@ impl<B> Clone for WebhookLayer<B> {
 
 impl<B> fmt::Debug for WebhookLayer<B> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("WebhookLayer").field("gate", &self.gate).finish()
+        f.debug_struct("WebhookLayer")
+            .field("gate", &self.gate)
+            .finish()
     }
 }

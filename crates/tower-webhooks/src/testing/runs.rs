@@ -75,7 +75,10 @@ impl Runs {
     /// # Panics
     ///
     /// Never: the list holds its own end of the channel.
-    #[expect(clippy::expect_used, reason = "the sender lives as long as the receiver")]
+    #[expect(
+        clippy::expect_used,
+        reason = "the sender lives as long as the receiver"
+    )]
     pub async fn next(&self) -> Run {
         let mut list = self.list.lock().await;
         list.recv().await.expect("the list keeps a sender")

@@ -3,9 +3,7 @@ use std::sync::Arc;
 use axum::body::Body;
 use bytes::Bytes;
 use http::{HeaderName, HeaderValue, Request, Uri};
-use tower_webhooks_core::{
-    Clock, Provider, Secret, SecretError, SignError, Signer, SystemClock,
-};
+use tower_webhooks_core::{Clock, Provider, Secret, SecretError, SignError, Signer, SystemClock};
 
 /// Signs requests as a provider does.
 #[derive(Debug, Clone)]
@@ -35,7 +33,10 @@ impl Sender {
     ///
     /// When the text is not a path or URL: a mistake in the test.
     #[must_use]
-    #[expect(clippy::panic, reason = "documented; a test wants to stop at its own mistake")]
+    #[expect(
+        clippy::panic,
+        reason = "documented; a test wants to stop at its own mistake"
+    )]
     pub fn to(mut self, uri: &str) -> Self {
         self.uri = uri
             .parse()

@@ -318,6 +318,8 @@ mod tests {
             "https://api%2em2m.leapfinancial.com/partner",
             "https://api.m2m.leapfinanciaⅼ.com/partner",
             "https://api。m2m。leapfinancial。com/partner",
+            "https://api.m2m.leapfinancial.com/pärtner",
+            "https://api.m2m.leapfinancial.com/#\t@evil.example",
             "https://[::1]/partner",
             "https:/api.m2m.leapfinancial.com/partner",
             "https:api.m2m.leapfinancial.com/partner",
