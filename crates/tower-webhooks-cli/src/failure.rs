@@ -17,8 +17,6 @@ pub(crate) enum Failure {
     Failed(String),
     /// The output could not be written.
     Output(io::Error),
-    /// The request was refused; the command has said so in its output.
-    Refused,
     /// It was used wrongly: says what to change.
     Usage(String),
 }
@@ -37,14 +35,15 @@ impl Failure {
         match self {
             Self::Failed(text) | Self::Usage(text) => Some(one_line(text)),
             Self::Output(error) if error.kind() == io::ErrorKind::BrokenPipe => None,
-            Self::Output(error) => Some(one_line(&format!("the output cannot be written: {error}"))),
-            Self::Refused => None,
+            Self::Output(error) => {
+                Some(one_line(&format!("the output cannot be written: {error}")))
+            }
         }
     }
 
     pub(crate) fn exit_code(&self) -> ExitCode {
         match self {
-            Self::Failed(_) | Self::Refused => FAILED.into(),
+            Self::Failed(_) => FAILED.into(),
             // A reader that has seen enough, such as `head`, is no failure.
             Self::Output(error) if error.kind() == io::ErrorKind::BrokenPipe => ExitCode::SUCCESS,
             Self::Output(_) => FAILED.into(),

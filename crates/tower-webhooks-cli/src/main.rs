@@ -8,6 +8,7 @@
 mod args;
 mod cmd;
 mod failure;
+mod post;
 mod provider_text;
 mod renew;
 mod words;

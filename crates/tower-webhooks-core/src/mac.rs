@@ -80,9 +80,14 @@ impl fmt::Debug for Mac {
     }
 }
 
-/// Compares in time that does not depend on where the bytes differ.
+/// Compares in time that does not depend on where the bytes differ. In words,
+/// because each comparison costs the same barrier.
 pub(crate) fn same(left: &Digest, right: &Digest) -> bool {
-    left.as_slice().ct_eq(right.as_slice()).into()
+    let same_length = left.as_slice().len().ct_eq(&right.as_slice().len());
+    left.words()
+        .zip(right.words())
+        .fold(same_length, |same, (left, right)| same & left.ct_eq(&right))
+        .into()
 }
 
 /// Hides the length and the content of a shared token before it is compared.

@@ -38,6 +38,19 @@ impl Text {
     pub(crate) fn from_utf8(bytes: Bytes) -> Option<Self> {
         ByteString::try_from(bytes).ok().map(Self)
     }
+
+    /// A part of this text, sharing its memory.
+    ///
+    /// # Panics
+    ///
+    /// When it is no part of this text.
+    pub(crate) fn slice_ref(&self, part: &str) -> Self {
+        Self(self.0.slice_ref(part))
+    }
+
+    pub(crate) fn memory(&self) -> &Bytes {
+        self.0.as_bytes()
+    }
 }
 
 impl Deref for Text {

@@ -1,4 +1,5 @@
 //! The server over real sockets.
+#![allow(clippy::unwrap_used, reason = "helpers of tests fail by a panic")]
 
 use std::{
     net::SocketAddr,
@@ -41,11 +42,16 @@ struct Running {
 async fn start(events: EventRouter, with: impl FnOnce(Server) -> Server) -> Running {
     let secrets = Secrets::new(SECRET).unwrap();
     let endpoint = Endpoint::new("mppcash", providers::mppcash(), secrets).events(events);
-    let webhooks = Webhooks::start(MemoryInbox::new(), [endpoint]).await.unwrap();
+    let webhooks = Webhooks::start(MemoryInbox::new(), [endpoint])
+        .await
+        .unwrap();
     let webhooks = Arc::new(webhooks);
     let app = Router::new()
         .route_service("/events", webhooks.endpoint("mppcash").unwrap())
-        .route("/peer", get(|ConnectInfo(peer): ConnectInfo<SocketAddr>| async move { peer.to_string() }))
+        .route(
+            "/peer",
+            get(|ConnectInfo(peer): ConnectInfo<SocketAddr>| async move { peer.to_string() }),
+        )
         .merge(health(&webhooks));
 
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -94,7 +100,9 @@ const READY_AND_STAY: &str = "GET /readyz HTTP/1.1\r\nHost: test\r\n\r\n";
 /// What comes until the server closes.
 async fn rest(stream: &mut TcpStream) -> String {
     let mut text = Vec::new();
-    let read = timeout(AT_LAST, stream.read_to_end(&mut text)).await.unwrap();
+    let read = timeout(AT_LAST, stream.read_to_end(&mut text))
+        .await
+        .unwrap();
     match read {
         Ok(_) => {}
         Err(error) => assert_eq!(error.kind(), std::io::ErrorKind::ConnectionReset),
@@ -104,14 +112,20 @@ async fn rest(stream: &mut TcpStream) -> String {
 
 async fn read_answer(stream: &mut TcpStream) -> String {
     let mut text = vec![0; 4096];
-    let read = timeout(AT_LAST, stream.read(&mut text)).await.unwrap().unwrap();
+    let read = timeout(AT_LAST, stream.read(&mut text))
+        .await
+        .unwrap()
+        .unwrap();
     text.truncate(read);
     String::from_utf8(text).unwrap()
 }
 
 /// A signed delivery as it stands on the wire.
 fn delivery() -> String {
-    let signed = Sender::new(providers::mppcash(), SECRET).unwrap().request(BODY).unwrap();
+    let signed = Sender::new(providers::mppcash(), SECRET)
+        .unwrap()
+        .request(BODY)
+        .unwrap();
     let signature = signed.headers()["x-mppcash-signature"].to_str().unwrap();
     let length = BODY.len();
     format!(
@@ -123,10 +137,15 @@ fn delivery() -> String {
 #[tokio::test]
 async fn a_header_that_does_not_arrive_in_time_is_cut() {
     let short = Duration::from_millis(100);
-    let running = start(EventRouter::new(), |server| server.with_header_timeout(short)).await;
+    let running = start(EventRouter::new(), |server| {
+        server.with_header_timeout(short)
+    })
+    .await;
     let mut slow = running.connect().await;
     let began = Instant::now();
-    slow.write_all(b"POST /events HTTP/1.1\r\nHost: te").await.unwrap();
+    slow.write_all(b"POST /events HTTP/1.1\r\nHost: te")
+        .await
+        .unwrap();
     let answer = rest(&mut slow).await;
     assert!(!answer.starts_with("HTTP/1.1 2"), "{answer}");
     assert!(began.elapsed() >= short, "cut before its time");
@@ -135,7 +154,10 @@ async fn a_header_that_does_not_arrive_in_time_is_cut() {
 #[tokio::test]
 async fn a_header_that_drips_is_cut_all_the_same() {
     let short = Duration::from_millis(300);
-    let running = start(EventRouter::new(), |server| server.with_header_timeout(short)).await;
+    let running = start(EventRouter::new(), |server| {
+        server.with_header_timeout(short)
+    })
+    .await;
     let mut slow = running.connect().await;
     let dripping = async {
         // Fails once the server has closed.
@@ -149,7 +171,10 @@ async fn a_header_that_drips_is_cut_all_the_same() {
 #[tokio::test]
 async fn an_idle_connection_is_closed() {
     let short = Duration::from_millis(100);
-    let running = start(EventRouter::new(), |server| server.with_header_timeout(short)).await;
+    let running = start(EventRouter::new(), |server| {
+        server.with_header_timeout(short)
+    })
+    .await;
     let mut idle = running.connect().await;
     idle.write_all(READY_AND_STAY.as_bytes()).await.unwrap();
     assert!(read_answer(&mut idle).await.starts_with("HTTP/1.1 200"));
@@ -160,11 +185,17 @@ async fn an_idle_connection_is_closed() {
 async fn a_header_beyond_64_kib_is_refused() {
     let running = start(EventRouter::new(), |server| server).await;
     let mut stream = running.connect().await;
-    let request = format!("GET /readyz HTTP/1.1\r\nHost: test\r\nX: {}", "x".repeat(80 * 1024));
+    let request = format!(
+        "GET /readyz HTTP/1.1\r\nHost: test\r\nX: {}",
+        "x".repeat(80 * 1024)
+    );
     // The server may close before it has read all of it.
     let _ = stream.write_all(request.as_bytes()).await;
     let answer = rest(&mut stream).await;
-    assert!(answer.is_empty() || answer.starts_with("HTTP/1.1 431"), "{answer}");
+    assert!(
+        answer.is_empty() || answer.starts_with("HTTP/1.1 431"),
+        "{answer}"
+    );
 }
 
 #[tokio::test]
@@ -220,7 +251,9 @@ async fn what_was_acknowledged_is_handled_before_the_server_ends() {
     let refused = running.ask(&delivery()).await;
     assert!(refused.starts_with("HTTP/1.1 503"), "{refused}");
     assert!(refused.contains("retry-after: 5\r\n"), "{refused}");
-    let alive = running.ask("GET /healthz HTTP/1.1\r\nHost: test\r\n\r\n").await;
+    let alive = running
+        .ask("GET /healthz HTTP/1.1\r\nHost: test\r\n\r\n")
+        .await;
     assert!(alive.starts_with("HTTP/1.1 200"), "{alive}");
 
     assert!(!handled.load(Ordering::SeqCst));
@@ -228,7 +261,10 @@ async fn what_was_acknowledged_is_handled_before_the_server_ends() {
     let address = running.address;
     assert_eq!(running.report().await.finished, 1);
     assert!(handled.load(Ordering::SeqCst));
-    assert!(TcpStream::connect(address).await.is_err(), "nobody listens any more");
+    assert!(
+        TcpStream::connect(address).await.is_err(),
+        "nobody listens any more"
+    );
 }
 
 #[tokio::test]
@@ -292,7 +328,9 @@ async fn the_probes_do_not_keep_a_dropped_receiver_alive() {
     let webhooks = Arc::new(webhooks);
     let probes = health(&webhooks);
     let ask = async |path| {
-        let request = http::Request::get(path).body(axum::body::Body::empty()).unwrap();
+        let request = http::Request::get(path)
+            .body(axum::body::Body::empty())
+            .unwrap();
         let answer = probes.clone().oneshot(request).await.unwrap();
         let status = answer.status().as_u16();
         let body = to_bytes(answer.into_body(), 100).await.unwrap();

@@ -95,7 +95,11 @@ mod tests {
 
     #[test]
     fn a_mistake_is_located_without_its_value() {
-        for text in ["x-key token-4711", "x key: token-4711", "x-key: token-4711\u{0}"] {
+        for text in [
+            "x-key token-4711",
+            "x key: token-4711",
+            "x-key: token-4711\u{0}",
+        ] {
             let error = given(["a: 1", text]).parse().unwrap_err();
             let line = error.line().unwrap();
             assert!(line.starts_with("--header number 2 "), "{line}");

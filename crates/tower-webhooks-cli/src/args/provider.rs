@@ -103,6 +103,10 @@ mod tests {
     #[test]
     fn a_path_needs_an_ending_that_says_its_form() {
         assert!(load("./acme").unwrap_err().contains(".toml or .json"));
-        assert!(load("nowhere/acme.TOML").unwrap_err().contains("cannot be read"));
+        assert!(
+            load("nowhere/acme.TOML")
+                .unwrap_err()
+                .contains("cannot be read")
+        );
     }
 }

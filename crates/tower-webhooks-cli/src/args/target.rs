@@ -32,14 +32,16 @@ impl TargetArgs {
     }
 
     /// The request's URL: none where none is given and none is signed.
-    pub(crate) fn url(&self, scheme: &Scheme) -> Result<Option<Uri>, Failure> {
+    ///
+    /// As text, since the provider signed its exact spelling.
+    pub(crate) fn url(&self, scheme: &Scheme) -> Result<Option<&str>, Failure> {
         match &self.url {
             None if scheme.needs_public_url() => {
                 Err(Failure::usage("this provider signs its URL: give --url"))
             }
             None => Ok(None),
             Some(url) => match url.parse::<Uri>() {
-                Ok(uri) if uri.host().is_some() && uri.scheme().is_some() => Ok(Some(uri)),
+                Ok(uri) if uri.host().is_some() && uri.scheme().is_some() => Ok(Some(url)),
                 _ => Err(Failure::usage(
                     "--url is not a URL: write it like https://shop.example/webhooks",
                 )),

@@ -56,7 +56,10 @@ mod tests {
     #[test]
     fn anything_else_says_how_to_write_it() {
         for text in ["", "now", "-5", "1e9", "2026-03-02", "99999999999999999999"] {
-            assert!(parse(text).unwrap_err().starts_with("write it like"), "{text}");
+            assert!(
+                parse(text).unwrap_err().starts_with("write it like"),
+                "{text}"
+            );
         }
     }
 }

@@ -159,7 +159,7 @@ pub struct EventHead {
     event_type: Text,
     id: Option<Text>,
     occurred_at: Option<SystemTime>,
-    data: Bytes,
+    data: Text,
 }
 
 impl EventHead {
@@ -182,9 +182,16 @@ impl EventHead {
         self.occurred_at
     }
 
-    /// The payload as JSON text; `null` where the envelope has none.
+    /// The payload's bytes, which are JSON; `null` where the envelope has none.
     #[must_use]
-    pub const fn data(&self) -> &Bytes {
+    pub fn data(&self) -> &Bytes {
+        self.data.memory()
+    }
+
+    /// The same as text: what decodes it need not look again whether it is
+    /// UTF-8.
+    #[must_use]
+    pub const fn json(&self) -> &Text {
         &self.data
     }
 }

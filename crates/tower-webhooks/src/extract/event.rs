@@ -87,7 +87,7 @@ impl<T: DeserializeOwned> Event<T> {
         let head = delivery
             .event()
             .map_err(|unusable| Unfit(unusable.to_string()))?;
-        let data = decode(head.data()).map_err(|misfit| Unfit(misfit.to_string()))?;
+        let data = decode(head.json()).map_err(|misfit| Unfit(misfit.to_string()))?;
         Ok(Self {
             data,
             id: id(head),

@@ -53,7 +53,7 @@ impl<ReqBody: http_body::Body> Service<Request<ReqBody>> for EndpointService {
             gate: Arc::clone(&self.gate),
             started: Instant::now(),
             state: State::Receiving {
-                receive: Receive::new(Arc::clone(&self.gate), parts, body),
+                receive: Receive::new(&self.gate, parts, body),
             },
         }
     }
@@ -93,7 +93,7 @@ impl<ReqBody: http_body::Body> Future for EndpointFuture<ReqBody> {
         let mut this = self.project();
         loop {
             let refused = match this.state.as_mut().project() {
-                StateProj::Receiving { receive } => match ready!(receive.poll(cx)) {
+                StateProj::Receiving { receive } => match ready!(receive.poll(this.gate, cx)) {
                     Err(kind) => kind,
                     Ok(received) => {
                         if let Some(route) = reply_route(this.gate, &received) {

@@ -69,7 +69,7 @@ where
             started: Instant::now(),
             inner: Some(inner),
             state: State::Receiving {
-                receive: Receive::new(Arc::clone(&gate), parts, body),
+                receive: Receive::new(&gate, parts, body),
             },
             gate,
             inner_body: PhantomData,
@@ -91,7 +91,7 @@ where
         loop {
             match this.state.as_mut().project() {
                 StateProj::Receiving { receive } => {
-                    let received = match ready!(receive.poll(cx)) {
+                    let received = match ready!(receive.poll(this.gate, cx)) {
                         Ok(received) => received,
                         Err(kind) => return Poll::Ready(Ok(this.gate.refuse(kind))),
                     };

@@ -62,6 +62,8 @@ pub(crate) struct Admission {
     pub(crate) screened: Screened,
     pub(crate) verifier: Verifying,
     pub(crate) permit: BytePermit,
+    /// The time that it was compared with.
+    pub(crate) at: SystemTime,
 }
 
 /// The verifier, or the lookup that will find it.
@@ -99,6 +101,7 @@ impl Gate {
             screened,
             verifier,
             permit: self.shared.budget.permit(),
+            at: now,
         })
     }
 
@@ -122,8 +125,8 @@ impl Gate {
         parts: &Parts,
         screened: &Screened,
         body: Bytes,
+        now: SystemTime,
     ) -> Result<Delivery, RejectionKind> {
-        let now = self.clock.now();
         let delivery = verifier
             .verify(parts.into(), screened, body, now)
             .map_err(|rejection| rejection.kind())?;

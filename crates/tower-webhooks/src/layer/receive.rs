@@ -3,7 +3,6 @@
 use std::{
     future::Future,
     pin::Pin,
-    sync::Arc,
     task::{Context, Poll, ready},
 };
 
@@ -12,7 +11,7 @@ use http::request::Parts;
 use http_body::Body;
 use pin_project_lite::pin_project;
 use tokio::time::{Sleep, sleep};
-use tower_webhooks_core::{Delivery, RejectionKind, Screened, Verifier};
+use tower_webhooks_core::{Delivery, RejectionKind};
 
 use super::{
     budget::BytePermit,
@@ -22,22 +21,15 @@ use super::{
 pin_project! {
     /// From a request's head and unread body to a delivery.
     pub(crate) struct Receive<B> {
-        gate: Arc<Gate>,
-        state: State,
+        // Stays where it is until it is handed on: it is large.
+        parts: Option<Parts>,
+        admitted: Result<Admission, RejectionKind>,
         #[pin]
         body: B,
         collected: Collected,
         // Set only when the body makes us wait: most bodies arrive with the head.
-        #[pin]
-        deadline: Option<Sleep>,
+        deadline: Option<Pin<Box<Sleep>>>,
     }
-}
-
-enum State {
-    Finding(Parts, Admission),
-    Reading(Parts, Screened, Arc<Verifier>, BytePermit),
-    Refused(RejectionKind),
-    Done,
 }
 
 /// An authentic request and the permit for its bytes.
@@ -48,104 +40,66 @@ pub(crate) struct Received {
 }
 
 impl<B: Body> Receive<B> {
-    pub(crate) fn new(gate: Arc<Gate>, parts: Parts, body: B) -> Self {
-        let state = match gate.admit(&parts, &body.size_hint()) {
-            Ok(admission) => match admission.verifier {
-                Verifying::Ready(verifier) => {
-                    State::Reading(parts, admission.screened, verifier, admission.permit)
-                }
-                Verifying::Waiting(_) => State::Finding(parts, admission),
-            },
-            Err(kind) => State::Refused(kind),
-        };
+    pub(crate) fn new(gate: &Gate, parts: Parts, body: B) -> Self {
         Self {
-            gate,
-            state,
+            admitted: gate.admit(&parts, &body.size_hint()),
+            parts: Some(parts),
             body,
             collected: Collected::default(),
             deadline: None,
         }
     }
-}
 
-impl<B: Body> Future for Receive<B> {
-    type Output = Result<Received, RejectionKind>;
-
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let mut this = self.project();
-        loop {
-            match this.state {
-                State::Finding(_, admission) => {
-                    let Verifying::Waiting(lookup) = &mut admission.verifier else {
-                        return Poll::Ready(Err(RejectionKind::SecretLookupFailed));
-                    };
-                    let found = ready!(lookup.as_mut().poll(cx));
-                    let State::Finding(parts, admission) =
-                        std::mem::replace(this.state, State::Done)
-                    else {
-                        return Poll::Ready(Err(RejectionKind::SecretLookupFailed));
-                    };
-                    *this.state = match found.and_then(|verifier| {
-                        verifier
-                            .admit(&admission.screened, this.gate.now())
-                            .map_err(|rejection| rejection.kind())?;
-                        Ok(verifier)
-                    }) {
-                        Ok(verifier) => {
-                            State::Reading(parts, admission.screened, verifier, admission.permit)
-                        }
-                        Err(kind) => State::Refused(kind),
-                    };
-                }
-                State::Reading(_, _, _, permit) => {
-                    let read = read(
-                        this.body.as_mut(),
-                        this.collected,
-                        permit,
-                        this.gate.limits.max_body_bytes,
-                        cx,
-                    );
-                    match read {
-                        Poll::Ready(Ok(())) => {}
-                        Poll::Ready(Err(kind)) => {
-                            *this.state = State::Refused(kind);
-                            continue;
-                        }
-                        Poll::Pending => {
-                            if this.deadline.is_none() {
-                                let deadline = sleep(this.gate.limits.body_deadline);
-                                this.deadline.set(Some(deadline));
-                            }
-                            if let Some(deadline) = this.deadline.as_mut().as_pin_mut() {
-                                ready!(deadline.poll(cx));
-                            }
-                            *this.state = State::Refused(RejectionKind::BodyTimeout);
-                            continue;
-                        }
-                    }
-                    let State::Reading(parts, screened, verifier, permit) =
-                        std::mem::replace(this.state, State::Done)
-                    else {
-                        return Poll::Ready(Err(RejectionKind::BodyIncomplete));
-                    };
-                    let body = std::mem::take(this.collected).into_bytes();
-                    return Poll::Ready(this.gate.verify(&verifier, &parts, &screened, body).map(
-                        |delivery| Received {
-                            parts,
-                            delivery,
-                            permit,
-                        },
-                    ));
-                }
-                State::Refused(kind) => {
-                    let kind = *kind;
-                    *this.state = State::Done;
-                    return Poll::Ready(Err(kind));
-                }
-                // Polled again after it was ready: nothing is left to read.
-                State::Done => return Poll::Ready(Err(RejectionKind::BodyIncomplete)),
-            }
+    /// `gate` is the one that it was made with.
+    pub(crate) fn poll(
+        self: Pin<&mut Self>,
+        gate: &Gate,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<Received, RejectionKind>> {
+        let this = self.project();
+        let admission = match this.admitted {
+            Ok(admission) => admission,
+            Err(kind) => return Poll::Ready(Err(*kind)),
+        };
+        if let Verifying::Waiting(lookup) = &mut admission.verifier {
+            let verifier = ready!(lookup.as_mut().poll(cx))?;
+            admission.at = gate.now();
+            verifier
+                .admit(&admission.screened, admission.at)
+                .map_err(|rejection| rejection.kind())?;
+            admission.verifier = Verifying::Ready(verifier);
         }
+        let max = gate.limits.max_body_bytes;
+        let read = read(this.body, this.collected, &mut admission.permit, max, cx);
+        if read.is_pending() {
+            let deadline = this
+                .deadline
+                .get_or_insert_with(|| Box::pin(sleep(gate.limits.body_deadline)));
+            ready!(deadline.as_mut().poll(cx));
+            return Poll::Ready(Err(RejectionKind::BodyTimeout));
+        }
+        ready!(read)?;
+        if this.deadline.is_some() {
+            admission.at = gate.now();
+        }
+        // Polled again after it was ready, there is nothing left.
+        let polled_again = Err(RejectionKind::BodyIncomplete);
+        let (Some(parts), Ok(admission)) = (
+            this.parts.take(),
+            std::mem::replace(this.admitted, polled_again),
+        ) else {
+            return Poll::Ready(Err(RejectionKind::BodyIncomplete));
+        };
+        let Verifying::Ready(verifier) = admission.verifier else {
+            return Poll::Ready(Err(RejectionKind::SecretLookupFailed));
+        };
+        let body = std::mem::take(this.collected).into_bytes();
+        let delivery = gate.verify(&verifier, &parts, &admission.screened, body, admission.at)?;
+        Poll::Ready(Ok(Received {
+            parts,
+            delivery,
+            permit: admission.permit,
+        }))
     }
 }
 

@@ -222,6 +222,7 @@ async fn parts_of_the_state_and_every_extractor_reach_the_handler() {
             app.number
         }
     }
+    #[expect(clippy::too_many_arguments, reason = "the most that a handler takes")]
     async fn all(
         attempt: Attempt,
         State(name): State<&'static str>,

@@ -107,6 +107,19 @@ async fn an_inbox_in_memory_runs_what_is_due_and_reports_what_is_lost() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_worker_without_handlers_drains_at_once() {
+    for durable in [true, false] {
+        let shop = Shop::open(durable);
+        let worker = shop.worker(EventRouter::new()).spawn().await.unwrap();
+        shop.receive("a", "evt_1", "1").await;
+        let begun = Instant::now();
+        let report = worker.drain(20 * SECOND).await;
+        assert!(begun.elapsed() < SECOND, "{:?}", begun.elapsed());
+        assert_eq!(report, DrainReport::default());
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn an_inbox_in_memory_reports_what_the_deadline_cut_off() {
     let shop = Shop::open(false);
     let log = Log::default();

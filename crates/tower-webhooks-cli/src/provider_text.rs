@@ -1,0 +1,297 @@
+//! Providers in words: a line of a table, or one in full.
+
+use std::{fmt::Write as _, time::Duration};
+
+use comfy_table::{
+    ContentArrangement, Table,
+    presets::{ASCII_MARKDOWN, NOTHING},
+};
+use tower_webhooks_core::{
+    Answer, Encoding, Layout, Locator, Prefix, Provider, Resigned, Scheme, SentValue,
+    TimestampPlace,
+};
+
+const COLUMNS: [&str; 8] = [
+    "provider",
+    "header",
+    "scheme",
+    "value",
+    "tolerance",
+    "event id",
+    "retries after",
+    "ours",
+];
+
+/// A line for each, in aligned columns.
+pub(crate) fn table(providers: &[Provider]) -> String {
+    let mut table = Table::new();
+    table
+        .load_style(NOTHING)
+        .set_content_arrangement(ContentArrangement::Disabled)
+        .set_header(COLUMNS)
+        .add_rows(providers.iter().map(|provider| {
+            let ours = match provider.ours().len() {
+                0 => "none".to_owned(),
+                1 => "1 value".to_owned(),
+                values => format!("{values} values"),
+            };
+            row(provider, ours)
+        }));
+    for column in table.column_iter_mut() {
+        column.set_padding((0, 2));
+    }
+    table.trim_fmt()
+}
+
+/// The same in Markdown, with what is ours spelled out.
+pub(crate) fn markdown(providers: &[Provider]) -> String {
+    let mut table = Table::new();
+    table
+        .load_style(ASCII_MARKDOWN)
+        .set_content_arrangement(ContentArrangement::Disabled)
+        .set_header(COLUMNS)
+        .add_rows(providers.iter().map(|provider| {
+            let mut cells = row(provider, provider.ours().join("; "));
+            for cell in &mut cells {
+                *cell = cell.replace('|', "\\|");
+            }
+            for code in [1, 3] {
+                if let Some(cell) = cells.get_mut(code) {
+                    *cell = format!("`{cell}`");
+                }
+            }
+            cells
+        }));
+    table.trim_fmt()
+}
+
+fn row(provider: &Provider, ours: String) -> Vec<String> {
+    vec![
+        provider.name().to_string(),
+        provider.scheme().header().to_string(),
+        provider.scheme().describe(),
+        value(provider.scheme()),
+        tolerance(provider.scheme()),
+        id(provider),
+        delays(provider),
+        ours,
+    ]
+}
+
+/// Everything that is known of one.
+pub(crate) fn full(provider: &Provider) -> String {
+    let scheme = provider.scheme();
+    let envelope = provider.envelope();
+    let mut page = Page(format!("{} ({})\n\n", provider.title(), provider.name()));
+    page.line("source", provider.source().map_or("none", |text| text));
+    page.line("scheme", &scheme.describe());
+    page.line("header", &format!("{}: {}", scheme.header(), value(scheme)));
+    if let Some(timestamp) = scheme.timestamp() {
+        page.line(
+            "signed time",
+            &match timestamp.place() {
+                TimestampPlace::Header(name) => format!("header {name}"),
+                TimestampPlace::Field(name) => format!("field {name} of the header"),
+                _ => "elsewhere".to_owned(),
+            },
+        );
+    }
+    page.line("tolerance", &tolerance(scheme));
+    let signed = |is_signed| if is_signed { "signed" } else { "not signed" };
+    let event_type = envelope.event_type();
+    page.line(
+        "event type",
+        &format!("{event_type}, {}", signed(provider.signs_type())),
+    );
+    page.line(
+        "event id",
+        &match envelope.id() {
+            Some(id) => format!("{id}, {}", signed(provider.signs_id())),
+            None => id(provider),
+        },
+    );
+    if let Some(time) = envelope.time() {
+        page.line("event time", &time.to_string());
+    }
+    page.line(
+        "payload",
+        match envelope.data() {
+            "" => "the whole body",
+            pointer => pointer,
+        },
+    );
+    let answers = provider.answers();
+    page.line(
+        "stored",
+        &answer(answers.acknowledge.status, &answers.acknowledge),
+    );
+    page.line("refused", &answer(401, &answers.refuse));
+    page.line("retries", &retries(provider));
+    if let Some(limit) = provider.max_body_bytes() {
+        page.line("body limit", &format!("{limit} bytes"));
+    }
+    for sent in provider.also_sent() {
+        let what = match sent.value {
+            SentValue::EventType => "the event type",
+            SentValue::Milliseconds => "milliseconds since 1970",
+            SentValue::Seconds => "seconds since 1970",
+            _ => "more",
+        };
+        page.line("also sent", &format!("{}: {what}, not signed", sent.header));
+    }
+    for reply in provider.replies() {
+        let (event, budget) = (&reply.event_type, reply.budget_ms);
+        page.line("replies", &format!("{event} within {budget} ms"));
+    }
+    page.list("not covered by the signature", provider.not_covered());
+    page.list("ours, since its documents leave it open", provider.ours());
+
+    let complete = if provider.events().complete {
+        "events, all that there are"
+    } else {
+        "events, perhaps not all"
+    };
+    page.heading(complete);
+    for event in &provider.events().list {
+        // Writing to a string cannot fail.
+        let _ = writeln!(page.0, "  {}", event.name);
+        if let Some(sample) = &event.sample {
+            let _ = writeln!(page.0, "    {sample}");
+        }
+    }
+    page.0
+}
+
+struct Page(String);
+
+impl Page {
+    fn line(&mut self, name: &str, value: &str) {
+        // Writing to a string cannot fail.
+        let _ = writeln!(self.0, "{name:<13}{value}");
+    }
+
+    fn heading(&mut self, heading: &str) {
+        let _ = writeln!(self.0, "\n{heading}:");
+    }
+
+    fn list(&mut self, heading: &str, items: &[impl std::fmt::Display]) {
+        if items.is_empty() {
+            return;
+        }
+        self.heading(heading);
+        for item in items {
+            let _ = writeln!(self.0, "  - {item}");
+        }
+    }
+}
+
+/// How the header's value is written: an optional prefix stands in brackets.
+fn value(scheme: &Scheme) -> String {
+    let (prefix, value) = match scheme {
+        Scheme::Hmac(scheme) => {
+            let encoding = match scheme.encoding() {
+                Encoding::Base64 => "base64",
+                Encoding::Base64url => "base64url",
+                Encoding::Hex => "hex",
+                _ => "digest",
+            };
+            (scheme.prefix(), encoding)
+        }
+        Scheme::Token(scheme) => (scheme.prefix(), "token"),
+        _ => return "see its description".to_owned(),
+    };
+    let value = match prefix {
+        Prefix::Optional(prefix) => format!("[{prefix}]{value}"),
+        Prefix::Required(prefix) => format!("{prefix}{value}"),
+        _ => value.to_owned(),
+    };
+    match scheme {
+        Scheme::Hmac(hmac) => match hmac.layout() {
+            Layout::Fields {
+                separator,
+                signature,
+            } => match scheme.timestamp().map(|timestamp| timestamp.place()) {
+                Some(TimestampPlace::Field(time)) => {
+                    format!("{time}=time{separator}{signature}={value}")
+                }
+                _ => format!("{signature}={value}"),
+            },
+            Layout::List { separator } => format!("{value}{separator}…"),
+            _ => value,
+        },
+        _ => value,
+    }
+}
+
+fn tolerance(scheme: &Scheme) -> String {
+    match scheme.timestamp() {
+        None => "no signed time".to_owned(),
+        Some(timestamp) => match timestamp.tolerance() {
+            Some(tolerance) => format!("{} s", tolerance.as_secs()),
+            None => "any age".to_owned(),
+        },
+    }
+}
+
+fn id(provider: &Provider) -> String {
+    provider
+        .envelope()
+        .id()
+        .map_or_else(|| "body's SHA-256".to_owned(), Locator::to_string)
+}
+
+fn delays(provider: &Provider) -> String {
+    let delays = &provider.retries().delays;
+    if delays.is_empty() {
+        return "unknown".to_owned();
+    }
+    let delays: Vec<_> = delays.iter().copied().map(short).collect();
+    delays.join(", ")
+}
+
+fn retries(provider: &Provider) -> String {
+    let retries = provider.retries();
+    let mut text = match retries.delays.is_empty() {
+        true => format!(
+            "unknown; duplicates are known for {}",
+            short(provider.retry_span())
+        ),
+        false => format!("after {}", delays(provider)),
+    };
+    if let Some(seconds) = retries.deadline_seconds {
+        let _ = write!(
+            text,
+            "; waits {} for an answer",
+            short(Duration::from_secs(seconds))
+        );
+    }
+    if provider.scheme().timestamp().is_some() {
+        text.push_str(match retries.resigned {
+            Resigned::No => "; not signed anew",
+            Resigned::Unknown => "; whether signed anew is unknown",
+            Resigned::Yes => "; signed anew",
+        });
+    }
+    if let Some(afterwards) = &retries.afterwards {
+        let _ = write!(text, "; then {afterwards}");
+    }
+    text
+}
+
+fn answer(status: u16, answer: &Answer) -> String {
+    match answer.body.as_str() {
+        "" => format!("{status} without a body"),
+        body => format!("{status} {body}"),
+    }
+}
+
+/// The duration in its largest whole unit.
+fn short(duration: Duration) -> String {
+    let seconds = duration.as_secs();
+    for (unit, name) in [(3_600, "h"), (60, "min")] {
+        if seconds >= unit && seconds.is_multiple_of(unit) {
+            return format!("{} {name}", seconds / unit);
+        }
+    }
+    format!("{seconds} s")
+}
