@@ -2,10 +2,7 @@
 
 use std::{fmt::Write as _, time::Duration};
 
-use comfy_table::{
-    ContentArrangement, Table,
-    presets::{ASCII_MARKDOWN, NOTHING},
-};
+use comfy_table::{ContentArrangement, Table, presets::NOTHING};
 use tower_webhooks_core::{
     Answer, Encoding, Layout, Locator, Prefix, Provider, Resigned, Scheme, SentValue,
     TimestampPlace,
@@ -43,26 +40,17 @@ pub(crate) fn table(providers: &[Provider]) -> String {
     table.trim_fmt()
 }
 
-/// The same in Markdown, with what is ours spelled out.
+/// The same in Markdown, with what is ours spelled out. Without padding: a
+/// change of one line then changes no other.
 pub(crate) fn markdown(providers: &[Provider]) -> String {
-    let mut table = Table::new();
-    table
-        .load_style(ASCII_MARKDOWN)
-        .set_content_arrangement(ContentArrangement::Disabled)
-        .set_header(COLUMNS)
-        .add_rows(providers.iter().map(|provider| {
-            let mut cells = row(provider, provider.ours().join("; "));
-            for cell in &mut cells {
-                *cell = cell.replace('|', "\\|");
-            }
-            for code in [1, 3] {
-                if let Some(cell) = cells.get_mut(code) {
-                    *cell = format!("`{cell}`");
-                }
-            }
-            cells
-        }));
-    table.trim_fmt()
+    let mut lines = vec![COLUMNS.join(" | "), COLUMNS.map(|_| "---").join(" | ")];
+    lines.extend(providers.iter().map(|provider| {
+        let cells = row(provider, provider.ours().join("; "));
+        let cells: Vec<_> = cells.iter().map(|cell| cell.replace('|', "\\|")).collect();
+        cells.join(" | ")
+    }));
+    let lines: Vec<_> = lines.iter().map(|line| format!("| {line} |")).collect();
+    lines.join("\n")
 }
 
 fn row(provider: &Provider, ours: String) -> Vec<String> {
@@ -251,12 +239,11 @@ fn delays(provider: &Provider) -> String {
 
 fn retries(provider: &Provider) -> String {
     let retries = provider.retries();
-    let mut text = match retries.delays.is_empty() {
-        true => format!(
-            "unknown; duplicates are known for {}",
-            short(provider.retry_span())
-        ),
-        false => format!("after {}", delays(provider)),
+    let mut text = if retries.delays.is_empty() {
+        let span = short(provider.retry_span());
+        format!("unknown; duplicates are known for {span}")
+    } else {
+        format!("after {}", delays(provider))
     };
     if let Some(seconds) = retries.deadline_seconds {
         let _ = write!(
@@ -294,4 +281,66 @@ fn short(duration: Duration) -> String {
         }
     }
     format!("{seconds} s")
+}
+
+#[cfg(test)]
+mod tests {
+    use http::HeaderName;
+    use tower_webhooks_core::{HmacScheme, Part, SignedTimestamp, TokenScheme};
+
+    use super::*;
+
+    #[test]
+    fn a_value_shows_prefix_layout_and_encoding() {
+        let header = HeaderName::from_static("x-signature");
+        let hmac = || HmacScheme::new(header.clone());
+        let dated = hmac()
+            .with_fields(',', "v1")
+            .with_signed([Part::Timestamp, Part::Body])
+            .with_timestamp(SignedTimestamp::in_field("t"));
+        for (scheme, expected) in [
+            (Scheme::Hmac(hmac()), "hex"),
+            (Scheme::Hmac(hmac().with_prefix("sha256=")), "sha256=hex"),
+            (Scheme::Hmac(hmac().with_optional_prefix("v0=")), "[v0=]hex"),
+            (
+                Scheme::Hmac(
+                    hmac()
+                        .with_encoding(Encoding::Base64)
+                        .with_prefix("v1,")
+                        .with_list(' '),
+                ),
+                "v1,base64 …",
+            ),
+            (Scheme::Hmac(hmac().with_fields(';', "s")), "s=hex"),
+            (Scheme::Hmac(dated), "t=time,v1=hex"),
+            (
+                Scheme::Token(TokenScheme::new(header.clone()).with_prefix("Bearer ")),
+                "Bearer token",
+            ),
+        ] {
+            assert_eq!(value(&scheme), expected);
+        }
+    }
+
+    #[test]
+    fn a_duration_has_its_largest_whole_unit() {
+        for (seconds, expected) in [
+            (0, "0 s"),
+            (59, "59 s"),
+            (90, "90 s"),
+            (300, "5 min"),
+            (7_200, "2 h"),
+        ] {
+            assert_eq!(short(Duration::from_secs(seconds)), expected);
+        }
+    }
+
+    #[test]
+    fn a_bar_stays_within_its_cell_of_a_markdown_table() {
+        let scheme = Scheme::Token(TokenScheme::new(HeaderName::from_static("x-key")));
+        let provider = Provider::new("acme", scheme, tower_webhooks_core::Envelope::new("/type"))
+            .with_ours(["a|b"]);
+        let table = markdown(&[provider]);
+        assert!(table.ends_with(" | a\\|b |"), "{table}");
+    }
 }

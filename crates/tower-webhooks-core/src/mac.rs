@@ -94,3 +94,25 @@ pub(crate) fn same(left: &Digest, right: &Digest) -> bool {
 pub(crate) fn blind(token: &[u8]) -> Digest {
     Digest::new(&Sha256::digest(token))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn digests_are_the_same_only_if_every_byte_and_the_length_are() {
+        for len in [20, 32, 64] {
+            let bytes: Vec<u8> = (1..=len).collect();
+            let digest = Digest::new(&bytes);
+            assert!(same(&digest, &Digest::new(&bytes)));
+            for at in 0..bytes.len() {
+                let mut other = bytes.clone();
+                other[at] ^= 1;
+                assert!(!same(&digest, &Digest::new(&other)), "byte {at} of {len}");
+                assert!(!same(&digest, &Digest::new(&bytes[..at])), "the first {at} of {len}");
+            }
+        }
+        let (short, zero) = (Digest::new(&[7; 20]), [&[7; 20][..], &[0]].concat());
+        assert!(!same(&short, &Digest::new(&zero)), "what fills the last word up does not count");
+    }
+}

@@ -154,7 +154,9 @@ impl PartialEq for Envelope {
 impl Eq for Envelope {}
 
 /// What an envelope says of its event. Shares the memory of the body.
-#[derive(Debug, Clone, PartialEq, Eq)]
+///
+/// `Debug` prints the payload's length in place of the payload.
+#[derive(Clone, PartialEq, Eq)]
 pub struct EventHead {
     event_type: Text,
     id: Option<Text>,
@@ -193,6 +195,17 @@ impl EventHead {
     #[must_use]
     pub const fn json(&self) -> &Text {
         &self.data
+    }
+}
+
+impl fmt::Debug for EventHead {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("EventHead")
+            .field("event_type", &self.event_type)
+            .field("id", &self.id)
+            .field("occurred_at", &self.occurred_at)
+            .field("data_bytes", &self.data.len())
+            .finish()
     }
 }
 

@@ -197,3 +197,39 @@ fn an_envelope_comes_back_from_its_text() {
     let back: Envelope = toml::from_str(&text).unwrap();
     assert_eq!(back, envelope, "{text}");
 }
+
+#[test]
+fn a_locator_is_shown_as_the_places_it_looks_at() {
+    assert_eq!(Locator::from("/data/id").to_string(), "/data/id");
+    let header = HeaderName::from_static("x-event");
+    assert_eq!(Locator::from(header).to_string(), "header:x-event");
+    let joined = Locator::joined(
+        ".",
+        [
+            LocatorPart::any(["/area", "/product"]).in_lower_case(),
+            LocatorPart::any([Place::EventType]),
+        ],
+    );
+    assert_eq!(joined.to_string(), "/area|/product.event-type");
+    let places: Vec<_> = joined.places().map(Place::to_string).collect();
+    assert_eq!(places, ["/area", "/product", "event-type"]);
+}
+
+#[test]
+fn bytes_that_are_no_text_are_no_json_wherever_they_stand() {
+    for body in [
+        &b"{\"type\":\"a\",\"id\":\"1\",\"other\":\"\xff\"}"[..],
+        b"{\"type\":\"a\",\"id\":\"1\",\"data\":\"\xc3\"}",
+        b"{\"type\":\"a\xed\xa0\x80\",\"id\":\"1\"}",
+    ] {
+        let read = simple().read(&Bytes::from_static(body), &HeaderMap::new());
+        assert_eq!(read, Err(Unusable::NotJson), "{}", body.escape_ascii());
+    }
+}
+
+#[test]
+fn the_payload_as_text_is_the_payload() {
+    let head = read(&simple(), r#"{"type":"a","id":"1","data":{"name":"Jürgen"}}"#).unwrap();
+    assert_eq!(head.json(), r#"{"name":"Jürgen"}"#);
+    assert_eq!(head.json().as_ptr(), head.data().as_ptr());
+}
