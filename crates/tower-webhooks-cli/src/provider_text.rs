@@ -40,20 +40,41 @@ pub(crate) fn table(providers: &[Provider]) -> String {
     table.trim_fmt()
 }
 
-/// The same in Markdown, with what is ours spelled out. Without padding: a
-/// change of one line then changes no other.
+/// The same in Markdown, with what is ours spelled out below it. Without
+/// padding: a change of one line then changes no other.
 pub(crate) fn markdown(providers: &[Provider]) -> String {
-    let mut lines = vec![COLUMNS.join(" | "), COLUMNS.map(|_| "---").join(" | ")];
-    lines.extend(providers.iter().map(|provider| {
-        let cells = row(provider, provider.ours().join("; "));
-        let cells: Vec<_> = cells.iter().map(|cell| cell.replace('|', "\\|")).collect();
-        cells.join(" | ")
-    }));
-    let lines: Vec<_> = lines.iter().map(|line| format!("| {line} |")).collect();
+    let columns: Vec<_> = COLUMNS
+        .split_last()
+        .map_or(&[][..], |(_, rest)| rest)
+        .to_vec();
+    let rule: Vec<_> = columns.iter().map(|_| "---").collect();
+    let mut lines = vec![cells(&columns), cells(&rule)];
+    lines.extend(providers.iter().map(|provider| cells(&about(provider))));
+    lines.push("\nWhat their documents leave open is ours, and can be replaced:\n".to_owned());
+    lines.extend(
+        providers
+            .iter()
+            .filter(|provider| !provider.ours().is_empty())
+            .map(|provider| format!("* **{}**: {}.", provider.name(), provider.ours().join("; "))),
+    );
     lines.join("\n")
 }
 
+fn cells(row: &[impl AsRef<str>]) -> String {
+    let cells: Vec<_> = row
+        .iter()
+        .map(|cell| cell.as_ref().replace('|', "\\|"))
+        .collect();
+    format!("| {} |", cells.join(" | "))
+}
+
 fn row(provider: &Provider, ours: String) -> Vec<String> {
+    let mut row = about(provider);
+    row.push(ours);
+    row
+}
+
+fn about(provider: &Provider) -> Vec<String> {
     vec![
         provider.name().to_string(),
         provider.scheme().header().to_string(),
@@ -62,7 +83,6 @@ fn row(provider: &Provider, ours: String) -> Vec<String> {
         tolerance(provider.scheme()),
         id(provider),
         delays(provider),
-        ours,
     ]
 }
 
@@ -340,7 +360,7 @@ mod tests {
         let scheme = Scheme::Token(TokenScheme::new(HeaderName::from_static("x-key")));
         let provider = Provider::new("acme", scheme, tower_webhooks_core::Envelope::new("/type"))
             .with_ours(["a|b"]);
-        let table = markdown(&[provider]);
-        assert!(table.ends_with(" | a\\|b |"), "{table}");
+        assert_eq!(cells(&["a|b", "c"]), "| a\\|b | c |");
+        assert!(markdown(&[provider]).ends_with("* **acme**: a|b."));
     }
 }
