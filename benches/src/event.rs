@@ -177,7 +177,10 @@ mod tests {
             assert_eq!(body.len(), bytes);
             let json: serde_json::Value = serde_json::from_slice(&body).unwrap();
             let till = Till::default();
-            till.decode_and_settle("evt_00000001", json["data"].to_string().as_bytes());
+            till.settle(
+                "evt_00000001",
+                &Settled::deserialize(&json["data"]).unwrap(),
+            );
             assert_eq!(till.events(), 1);
         }
     }

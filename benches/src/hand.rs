@@ -60,7 +60,11 @@ pub async fn receive(State(shop): State<Arc<Shop>>, headers: HeaderMap, body: By
             let id = envelope.id.into_owned();
             let data = body.slice_ref(envelope.data.get().as_bytes());
             let till = Arc::clone(&shop.till);
-            tokio::spawn(async move { till.decode_and_settle(&id, &data) });
+            tokio::spawn(async move {
+                if let Ok(settled) = serde_json::from_slice(&data) {
+                    till.settle(&id, &settled);
+                }
+            });
             StatusCode::OK
         }
         _ => StatusCode::OK,

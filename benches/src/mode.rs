@@ -188,9 +188,13 @@ fn settle(till: &Arc<Till>, delivery: &Delivery) -> StatusCode {
     match head.event_type().as_str() {
         event::TYPE => {
             let id = head.id().cloned().unwrap_or_default();
-            let data = head.data().clone();
+            let data = head.json().clone();
             let till = Arc::clone(till);
-            tokio::spawn(async move { till.decode_and_settle(&id, &data) });
+            tokio::spawn(async move {
+                if let Ok(settled) = serde_json::from_str(&data) {
+                    till.settle(&id, &settled);
+                }
+            });
             StatusCode::OK
         }
         _ => StatusCode::OK,

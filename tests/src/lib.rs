@@ -13,7 +13,12 @@ mod figures;
 mod wire;
 
 pub use acme::{Acme, NO, SECRET, YES, acme, body};
-pub use answered::{Answered, Form, ask, soon};
+pub use answered::{ACCEPTED, Answered, Form, ask, endless, refused, soon, turns};
 pub use faulty::FaultyInbox;
 pub use figures::Figures;
 pub use wire::{Server, Wire, head_of};
+
+/// The README's code, run as its readers will run it.
+#[cfg(doctest)]
+#[doc = include_str!("../../README.md")]
+struct Readme;

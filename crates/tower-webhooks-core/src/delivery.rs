@@ -41,7 +41,7 @@ pub(crate) struct Verified<'r> {
 
 /// What an inbox kept of an authentic request.
 ///
-/// `Debug` prints how many in place of headers and body.
+/// `Debug` prints lengths in place of headers and body.
 #[derive(Clone)]
 #[non_exhaustive]
 pub struct Restored {

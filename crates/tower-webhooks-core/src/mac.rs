@@ -109,10 +109,16 @@ mod tests {
                 let mut other = bytes.clone();
                 other[at] ^= 1;
                 assert!(!same(&digest, &Digest::new(&other)), "byte {at} of {len}");
-                assert!(!same(&digest, &Digest::new(&bytes[..at])), "the first {at} of {len}");
+                assert!(
+                    !same(&digest, &Digest::new(&bytes[..at])),
+                    "the first {at} of {len}"
+                );
             }
         }
         let (short, zero) = (Digest::new(&[7; 20]), [&[7; 20][..], &[0]].concat());
-        assert!(!same(&short, &Digest::new(&zero)), "what fills the last word up does not count");
+        assert!(
+            !same(&short, &Digest::new(&zero)),
+            "what fills the last word up does not count"
+        );
     }
 }

@@ -13,7 +13,7 @@ mod read;
 #[cfg(test)]
 mod tests;
 
-use std::time::SystemTime;
+use std::{fmt, time::SystemTime};
 
 use bytes::Bytes;
 use http::HeaderMap;

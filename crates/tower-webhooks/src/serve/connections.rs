@@ -14,8 +14,9 @@ use tokio::{
 };
 use tower_service::Service;
 
-/// The most that a connection buffers of a request's header.
-const MAX_HEADER_BYTES: usize = 64 * 1024;
+/// A request's header of this size is taken. The buffer grows in powers of two
+/// and ends below twice of it, where the header is refused.
+const MAX_HEADER_BYTES: usize = 32 * 1024;
 
 /// How long to wait when the system has no file or memory for a connection.
 const ACCEPT_PAUSE: Duration = Duration::from_secs(1);

@@ -2,7 +2,8 @@
 //!
 //! [`Server`] accepts connections for an axum app, within limits, and stops
 //! without losing what it acknowledged. [`health`] answers the probes of an
-//! orchestrator, and [`print_handled`] tells a script what was handled.
+//! orchestrator, and [`print_handled`] tells a script what was handled. With the
+//! feature `prometheus`, [`prometheus()`] shows the metrics.
 //!
 //! ```
 //! use std::{sync::Arc, time::Duration};
@@ -40,12 +41,11 @@
 //! | what | bound | beyond it |
 //! |---|---|---|
 //! | a request's header, from the first moment or from the answer before it | 10 s | the connection is closed: this also ends idle ones |
-//! | bytes of a request's header | 64 KiB | 431 |
+//! | bytes of a request's header | 32 KiB are taken, 64 KiB never | 431 |
 //! | connections | 1,024 | they wait unaccepted, in the system's queue |
 //!
-//! The body's time and size are the layer's matter. Limits for each client
-//! belong into the proxy in front, which knows the clients; this server sees
-//! the proxy.
+//! The body's time and size are the layer's matter. Limits per client belong
+//! in the proxy in front: it sees the clients, and this server sees the proxy.
 //!
 //! It speaks HTTP/1 without TLS: webhooks gain nothing from HTTP/2, whose
 //! streams and resets are one more way to make a server work for nothing. A
@@ -61,9 +61,13 @@
 mod connections;
 mod handled;
 mod health;
+#[cfg(feature = "prometheus")]
+mod prometheus;
 mod server;
 mod signal;
 
 pub use handled::print_handled;
 pub use health::health;
+#[cfg(feature = "prometheus")]
+pub use prometheus::{RecorderError, prometheus};
 pub use server::Server;

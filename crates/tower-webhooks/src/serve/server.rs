@@ -46,7 +46,8 @@ impl Server {
 
     /// Replaces how many connections are open at once; others wait in the
     /// system's queue. The default is 1,024: with 64 KiB of header each, they
-    /// hold at most 64 MiB, and a process may usually open as many files.
+    /// hold at most 64 MiB. Each is an open file: where the process may have
+    /// no more than 1,024 (`ulimit -n`), raise that, or lower this.
     pub fn with_max_connections(mut self, connections: NonZeroUsize) -> Self {
         self.max_connections = connections;
         self
