@@ -191,9 +191,8 @@ async fn the_inner_service_sees_the_verified_request_and_its_answer_is_the_answe
         assert_eq!(answer.summary(), (202, "evt_1 noted", None));
     }
     let mut forged = acme.request("order.paid", "evt_1");
-    signature(&mut forged, |text| {
-        format!("v1={}", "a".repeat(text.len() - 3))
-    });
+    let zeros = HeaderValue::try_from(format!("v1={}", "0".repeat(64))).unwrap();
+    forged.headers_mut().insert("x-acme-signature", zeros);
     assert_eq!(ask(app, forged).await.status, 401);
     // It runs for duplicates too, and never for a forgery.
     assert_eq!(calls.load(Ordering::Relaxed), 2);

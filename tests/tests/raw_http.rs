@@ -168,7 +168,9 @@ impl Reached {
 }
 
 /// Counts what comes by.
-fn counted(count: &Arc<AtomicUsize>) -> MapRequestLayer<impl Fn(Request) -> Request + Clone> {
+fn counted(
+    count: &Arc<AtomicUsize>,
+) -> MapRequestLayer<impl Fn(Request) -> Request + Clone + use<>> {
     let count = Arc::clone(count);
     MapRequestLayer::new(move |request| {
         count.fetch_add(1, Ordering::SeqCst);

@@ -1,29 +1,20 @@
 //! The receivers as their users run them: signed with openssl, sent with curl,
 //! stopped with SIGTERM.
-#![cfg(unix)]
 #![allow(clippy::unwrap_used, reason = "helpers of tests fail by a panic")]
 
 use std::{
-    collections::{BTreeMap, BTreeSet, HashMap},
-    io::Write as _,
+    collections::BTreeSet,
     net::SocketAddr,
-    path::PathBuf,
-    process::{Command, Output, Stdio},
-    sync::{Arc, Mutex, OnceLock},
+    sync::Arc,
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
 use serde_json::Value;
-use tokio::{
-    io::{AsyncBufReadExt as _, AsyncRead, BufReader, Lines},
-    process::{Child, ChildStdout},
-    sync::{Semaphore, oneshot},
-    time::interval,
-};
+use tokio::{sync::Semaphore, time::interval};
 use tower_webhooks::{Delivery, Provider, providers, testing::Sender};
 use tower_webhooks_core::Restored;
 use tower_webhooks_inbox::{NewEvent, body_key};
-use tower_webhooks_tests::{Wire, head_of, soon};
+use tower_webhooks_tests::{RECEIVERS, Receiver, Wire, head_of, openssl, soon};
 
 const SECRET: &str = "whsec_the-receivers-and-the-tests-share-this";
 
@@ -118,7 +109,7 @@ const DEVDRAFT_HANDLES: &[&str] = &[
 #[ignore = "needs openssl and curl; run with `cargo test -p tower-webhooks-tests -- --ignored`"]
 async fn signed_with_openssl_and_sent_by_curl_every_event_is_handled() {
     for signed in &SIGNED {
-        let mut receiver = Receiver::start(signed.package, signed.environment).await;
+        let mut receiver = Receiver::start(signed.package, SECRET, signed.environment).await;
         let provider = (signed.provider)();
         let mut expected = BTreeSet::new();
         for event in &provider.events().list {
@@ -158,7 +149,7 @@ async fn signed_with_openssl_and_sent_by_curl_every_event_is_handled() {
 #[ignore = "needs openssl and curl; run with `cargo test -p tower-webhooks-tests -- --ignored`"]
 async fn one_thing_changed_gets_the_provider_s_401() {
     for signed in &SIGNED {
-        let receiver = Receiver::start(signed.package, signed.environment).await;
+        let receiver = Receiver::start(signed.package, SECRET, signed.environment).await;
         let provider = (signed.provider)();
         let mut events = provider.events().list.iter();
         let event = events
@@ -221,7 +212,7 @@ async fn one_thing_changed_gets_the_provider_s_401() {
 #[ignore = "needs openssl and curl; run with `cargo test -p tower-webhooks-tests -- --ignored`"]
 async fn m2m_takes_300_seconds_in_both_directions_and_not_301() {
     let signed = &SIGNED[2];
-    let receiver = Receiver::start(signed.package, signed.environment).await;
+    let receiver = Receiver::start(signed.package, SECRET, signed.environment).await;
     let provider = (signed.provider)();
     let body = provider.events().list[0].sample.clone().unwrap();
     for (offset, status) in [(-301, 401), (-300, 200), (300, 200), (301, 401)] {
@@ -240,7 +231,7 @@ async fn m2m_takes_300_seconds_in_both_directions_and_not_301() {
 #[tokio::test]
 #[ignore = "needs openssl and curl; run with `cargo test -p tower-webhooks-tests -- --ignored`"]
 async fn cryptomate_goes_by_its_key_and_decides_cards() {
-    let mut receiver = Receiver::start("cryptomate-receiver", &[]).await;
+    let mut receiver = Receiver::start("cryptomate-receiver", SECRET, &[]).await;
     let provider = providers::cryptomate();
     let path = "/webhooks/cryptomate";
     let key = |value: &str| vec![("X-Webhook-Key".to_owned(), value.to_owned())];
@@ -290,21 +281,20 @@ async fn cryptomate_goes_by_its_key_and_decides_cards() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "needs openssl and curl; run with `cargo test -p tower-webhooks-tests -- --ignored`"]
 async fn after_sigterm_under_load_every_acknowledged_event_was_handled() {
-    let mut receiver = Receiver::start("monterrey-receiver", &[]).await;
+    let mut receiver = Receiver::start("monterrey-receiver", SECRET, &[]).await;
     let (address, enough) = (receiver.address, Arc::new(Semaphore::new(0)));
     let senders: Vec<_> = (0..4)
         .map(|number| tokio::spawn(load(address, number, Arc::clone(&enough))))
         .collect();
     // Handled lines must not fill the pipe while the load goes on.
-    let lines = receiver.take_lines();
-    let reading = tokio::spawn(async move { rest_of(lines).await });
+    let reading = receiver.lines();
     soon(enough.acquire_many(4)).await.unwrap().forget();
     receiver.terminate();
     let mut acknowledged = BTreeSet::new();
     for sender in senders {
         acknowledged.extend(soon(sender).await.unwrap());
     }
-    assert!(soon(receiver.child.wait()).await.unwrap().success());
+    receiver.ended().await;
     let handled: BTreeSet<_> = soon(reading).await.unwrap().into_iter().collect();
     assert!(
         acknowledged.len() >= 400,
@@ -357,8 +347,8 @@ async fn load(address: SocketAddr, number: usize, enough: Arc<Semaphore>) -> Vec
 #[tokio::test]
 #[ignore = "needs openssl and curl; run with `cargo test -p tower-webhooks-tests -- --ignored`"]
 async fn every_receiver_tells_that_it_lives_and_what_it_counted() {
-    for package in PACKAGES {
-        let receiver = Receiver::start(package, &[]).await;
+    for package in RECEIVERS {
+        let receiver = Receiver::start(package, SECRET, &[]).await;
         for (path, status) in [
             ("/healthz", 200),
             ("/readyz", 200),
@@ -376,14 +366,6 @@ async fn every_receiver_tells_that_it_lives_and_what_it_counted() {
     }
 }
 
-const PACKAGES: [&str; 5] = [
-    "cryptomate-receiver",
-    "devdraft-receiver",
-    "m2m-receiver",
-    "monterrey-receiver",
-    "mppcash-receiver",
-];
-
 impl Signed {
     /// What is signed, as the provider documents it.
     fn content(&self, body: &str, at: u64) -> String {
@@ -400,200 +382,6 @@ impl Signed {
         headers.extend(self.timestamp.map(|name| (name.to_owned(), at.to_string())));
         headers
     }
-}
-
-/// A running receiver.
-struct Receiver {
-    child: Child,
-    address: SocketAddr,
-    lines: Option<Lines<BufReader<ChildStdout>>>,
-    logged: Arc<Mutex<String>>,
-}
-
-impl Receiver {
-    async fn start(package: &str, environment: &[(&str, &str)]) -> Self {
-        let mut child = tokio::process::Command::new(&programs()[package])
-            .env_clear()
-            .envs([
-                ("BIND_ADDR", "127.0.0.1:0"),
-                ("INBOX", "memory"),
-                ("NO_COLOR", "1"),
-            ])
-            .env("WEBHOOK_SECRET", SECRET)
-            .env("RUST_LOG", "trace")
-            .envs(environment.iter().copied())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .kill_on_drop(true)
-            .spawn()
-            .unwrap();
-        let lines = BufReader::new(child.stdout.take().unwrap()).lines();
-        let (listening, address) = oneshot::channel();
-        let logged = Arc::default();
-        let log = child.stderr.take().unwrap();
-        tokio::spawn(follow(log, Arc::clone(&logged), listening));
-        let Ok(address) = soon(address).await else {
-            panic!("{package} did not start: {}", logged.lock().unwrap());
-        };
-        Self {
-            child,
-            address,
-            lines: Some(lines),
-            logged,
-        }
-    }
-
-    fn curl(&self, path: &str, headers: &[(String, String)], body: &str) -> (u16, String) {
-        let mut curl = Command::new("curl");
-        curl.args([
-            "--data-binary",
-            "@-",
-            "--header",
-            "content-type: application/json",
-        ]);
-        for (name, value) in headers {
-            curl.args(["--header", &format!("{name}: {value}")]);
-        }
-        self.run(curl, path, body)
-    }
-
-    fn get(&self, path: &str) -> (u16, String) {
-        self.run(Command::new("curl"), path, "")
-    }
-
-    fn run(&self, mut curl: Command, path: &str, body: &str) -> (u16, String) {
-        curl.args([
-            "--silent",
-            "--show-error",
-            "--max-time",
-            "10",
-            "--write-out",
-            "\n%{http_code}",
-        ]);
-        curl.arg(format!("http://{}{path}", self.address));
-        let output = pipe(curl, body.as_bytes());
-        let text = String::from_utf8(output.stdout).unwrap();
-        let (body, status) = text.rsplit_once('\n').unwrap();
-        (status.parse().unwrap(), body.to_owned())
-    }
-
-    /// The next line on stdout.
-    async fn line(&mut self) -> String {
-        let lines = self.lines.as_mut().unwrap();
-        soon(lines.next_line()).await.unwrap().unwrap()
-    }
-
-    fn take_lines(&mut self) -> Lines<BufReader<ChildStdout>> {
-        self.lines.take().unwrap()
-    }
-
-    fn terminate(&self) {
-        let mut kill = Command::new("kill");
-        kill.args(["-TERM", &self.child.id().unwrap().to_string()]);
-        assert!(pipe(kill, b"").status.success());
-    }
-
-    /// Stops it as a service manager does; returns the lines that were left.
-    /// It must end well, and have kept its secret.
-    async fn stop(mut self) -> Vec<String> {
-        self.terminate();
-        assert!(soon(self.child.wait()).await.unwrap().success());
-        let logged = self.logged.lock().unwrap().clone();
-        assert!(!logged.contains(SECRET), "{logged}");
-        rest_of(self.take_lines()).await
-    }
-}
-
-async fn rest_of(mut lines: Lines<BufReader<ChildStdout>>) -> Vec<String> {
-    let mut rest = Vec::new();
-    while let Some(line) = lines.next_line().await.unwrap() {
-        rest.push(line);
-    }
-    rest
-}
-
-/// Keeps the log, and finds in it where the receiver listens.
-async fn follow(
-    log: impl AsyncRead + Unpin,
-    kept: Arc<Mutex<String>>,
-    listening: oneshot::Sender<SocketAddr>,
-) {
-    let mut listening = Some(listening);
-    let mut lines = BufReader::new(log).lines();
-    while let Ok(Some(line)) = lines.next_line().await {
-        let address = line.split("address=").nth(1).and_then(|rest| {
-            let address = rest.split_whitespace().next()?;
-            address.parse().ok()
-        });
-        if let Some(address) = address
-            && let Some(listening) = listening.take()
-        {
-            // Whoever started it may have given up.
-            let _ = listening.send(address);
-        }
-        let mut kept = kept.lock().unwrap();
-        kept.push_str(&line);
-        kept.push('\n');
-    }
-}
-
-/// The receivers' programs, built once.
-fn programs() -> &'static HashMap<String, PathBuf> {
-    static PROGRAMS: OnceLock<HashMap<String, PathBuf>> = OnceLock::new();
-    PROGRAMS.get_or_init(|| {
-        let mut cargo = Command::new(env!("CARGO"));
-        cargo.args([
-            "build",
-            "--bins",
-            "--message-format=json-render-diagnostics",
-        ]);
-        cargo.args(PACKAGES.iter().flat_map(|package| ["--package", package]));
-        let output = pipe(cargo, b"");
-        assert!(
-            output.status.success(),
-            "{}",
-            String::from_utf8_lossy(&output.stderr)
-        );
-        let programs: HashMap<_, _> = String::from_utf8(output.stdout)
-            .unwrap()
-            .lines()
-            .filter_map(|line| {
-                let message: BTreeMap<String, Value> = serde_json::from_str(line).ok()?;
-                let program = message.get("executable")?.as_str()?;
-                let name = message["target"]["name"].as_str()?;
-                Some((name.to_owned(), PathBuf::from(program)))
-            })
-            .collect();
-        assert_eq!(programs.len(), PACKAGES.len(), "{programs:?}");
-        programs
-    })
-}
-
-/// `printf %s CONTENT | openssl dgst -sha256 -hmac SECRET`
-fn openssl(secret: &str, content: &str) -> String {
-    let mut openssl = Command::new("openssl");
-    openssl.args(["dgst", "-sha256", "-hmac", secret]);
-    let output = pipe(openssl, content.as_bytes());
-    assert!(
-        output.status.success(),
-        "{}",
-        String::from_utf8_lossy(&output.stderr)
-    );
-    let printed = String::from_utf8(output.stdout).unwrap();
-    let digest = printed.trim().rsplit(' ').next().unwrap().to_owned();
-    assert_eq!(digest.len(), 64, "{printed}");
-    digest
-}
-
-fn pipe(mut command: Command, input: &[u8]) -> Output {
-    let mut child = command
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap_or_else(|error| panic!("{command:?}: {error}"));
-    child.stdin.take().unwrap().write_all(input).unwrap();
-    child.wait_with_output().unwrap()
 }
 
 /// The id that a receiver prints for this body.

@@ -1,4 +1,5 @@
 //! A signed POST in, a typed handler run.
+#![allow(clippy::unwrap_used, reason = "helpers of tests, which fail by a panic")]
 
 use std::time::Duration;
 

@@ -51,7 +51,7 @@ impl<ReqBody: http_body::Body> Service<Request<ReqBody>> for EndpointService {
         let (parts, body) = request.into_parts();
         EndpointFuture {
             gate: Arc::clone(&self.gate),
-            started: Instant::now(),
+            started: self.gate.accepting_since(),
             state: State::Receiving {
                 receive: Receive::new(&self.gate, parts, body),
             },
@@ -71,7 +71,7 @@ pin_project! {
     /// The answer of an [`EndpointService`].
     pub struct EndpointFuture<ReqBody> {
         gate: Arc<Gate>,
-        started: Instant,
+        started: Option<Instant>,
         #[pin]
         state: State<ReqBody>,
     }
@@ -113,7 +113,7 @@ impl<ReqBody: http_body::Body> Future for EndpointFuture<ReqBody> {
                 StateProj::Storing { storing } => match ready!(storing.poll(this.gate, cx)) {
                     Err(kind) => kind,
                     Ok(()) => {
-                        this.gate.meter.answered(this.started.elapsed());
+                        this.gate.meter.answered(*this.started);
                         return Poll::Ready(Ok(this.gate.answers.acknowledge()));
                     }
                 },

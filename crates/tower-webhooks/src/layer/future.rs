@@ -32,7 +32,7 @@ pin_project! {
         S: Service<Request<B>>,
     {
         gate: Arc<Gate>,
-        started: Instant,
+        started: Option<Instant>,
         inner: Option<S>,
         #[pin]
         state: State<S::Future, S::Response, ReqBody>,
@@ -66,7 +66,7 @@ where
 {
     pub(super) fn new(inner: S, gate: Arc<Gate>, parts: Parts, body: ReqBody) -> Self {
         Self {
-            started: Instant::now(),
+            started: gate.accepting_since(),
             inner: Some(inner),
             state: State::Receiving {
                 receive: Receive::new(&gate, parts, body),
@@ -115,7 +115,6 @@ where
                     let proposed = ready!(proposal.poll(cx))?;
                     let intake = this.gate.intake.as_ref();
                     let (Some(intake), Some(kept)) = (intake, kept.take()) else {
-                        this.gate.meter.answered(this.started.elapsed());
                         return Poll::Ready(Ok(proposed));
                     };
                     if !proposed.status().is_success() {
@@ -133,7 +132,7 @@ where
                     let stored = ready!(storing.poll(this.gate, cx));
                     return Poll::Ready(Ok(match (stored, proposed.take()) {
                         (Ok(()), Some(proposed)) => {
-                            this.gate.meter.answered(this.started.elapsed());
+                            this.gate.meter.answered(*this.started);
                             proposed
                         }
                         (Ok(()), None) => this.gate.answers.acknowledge(),
@@ -156,12 +155,12 @@ pub(super) fn reply_route(gate: &Gate, received: &Received) -> Option<ReplyRoute
 
 pub(super) fn answer_decided<B: From<Bytes>>(
     gate: &Gate,
-    started: Instant,
+    started: Option<Instant>,
     decided: Result<Result<Reply, RejectionKind>, oneshot::error::RecvError>,
 ) -> Response<B> {
     match decided {
         Ok(Ok(reply)) => {
-            gate.meter.answered(started.elapsed());
+            gate.meter.answered(started);
             answer::decided(reply)
         }
         Ok(Err(kind)) => gate.refuse(kind),

@@ -6,7 +6,7 @@ use std::{
         Arc,
         atomic::{AtomicBool, Ordering},
     },
-    time::{Duration, SystemTime},
+    time::{Duration, Instant, SystemTime},
 };
 
 use bytes::Bytes;
@@ -132,6 +132,12 @@ impl Gate {
             .map_err(|rejection| rejection.kind())?;
         self.meter.matched(delivery.secret_label(), now);
         Ok(delivery)
+    }
+
+    /// When a request came that may be accepted; where it is only verified,
+    /// nothing is accepted and nobody asks how long that took.
+    pub(crate) fn accepting_since(&self) -> Option<Instant> {
+        self.intake.is_some().then(Instant::now)
     }
 
     pub(crate) fn now(&self) -> SystemTime {

@@ -1,6 +1,6 @@
 //! What an endpoint counts. Handles are looked up once, at start.
 
-use std::time::{Duration, SystemTime};
+use std::time::{Instant, SystemTime};
 
 use metrics::{Counter, Gauge, Histogram, counter, gauge, histogram};
 use tower_webhooks_core::{RejectionKind, Text};
@@ -92,7 +92,9 @@ impl Meter {
         }
     }
 
-    pub(crate) fn answered(&self, after: Duration) {
-        self.accept_seconds.record(after.as_secs_f64());
+    pub(crate) fn answered(&self, since: Option<Instant>) {
+        if let Some(since) = since {
+            self.accept_seconds.record(since.elapsed().as_secs_f64());
+        }
     }
 }

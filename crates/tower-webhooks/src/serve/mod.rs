@@ -3,7 +3,7 @@
 //! [`Server`] accepts connections for an axum app, within limits, and stops
 //! without losing what it acknowledged. [`health`] answers the probes of an
 //! orchestrator, and [`print_handled`] tells a script what was handled. With the
-//! feature `prometheus`, [`prometheus()`] shows the metrics.
+//! feature `prometheus`, the function of that name shows the metrics.
 //!
 //! ```
 //! use std::{sync::Arc, time::Duration};
