@@ -21,7 +21,7 @@ use tower_webhooks::{
     testing::{Runs, Sender},
 };
 use tower_webhooks_inbox::{DecidedBy, EventState, InboxErrorKind, RecordedReply};
-use tower_webhooks_tests::{FaultyInbox, Form, Server, ask, head_of, soon};
+use tower_webhooks_tests::{FaultyInbox, Figures, Form, Server, ask, head_of, soon};
 
 const KEY: &str = "the-webhook-key-of-the-cards";
 const AUTHORIZATION: &str = "cards.authorization.pending";
@@ -262,6 +262,24 @@ async fn the_same_operation_with_another_amount_is_declined_and_kept_apart() {
         let stored = cards.inbox.all().await;
         assert_eq!(stored.len(), 2, "{form:?}");
         assert_eq!(stored[1].event.state, EventState::Conflict, "{form:?}");
+    }
+}
+
+#[tokio::test]
+async fn what_is_decided_counts_like_what_is_acknowledged() {
+    for form in Form::BOTH {
+        let figures = Figures::new();
+        let _counting = figures.set();
+        let (_, decide) = counting(Duration::ZERO);
+        let events = EventRouter::new().reply(AUTHORIZATION, decide.or_default(decline()));
+        let cards = Cards::start(form, events).await;
+        for amount in [1.0, 1.0, 1.0, 2.0] {
+            ask(cards.app.clone(), request(&authorization(amount))).await;
+        }
+        for (metric, expected) in [("accepted", 2.0), ("duplicate", 2.0), ("conflict", 1.0)] {
+            let metric = format!(r#"webhooks_{metric}_total{{endpoint="cards"}}"#);
+            assert_eq!(figures.of(&metric), expected, "{form:?}, {metric}");
+        }
     }
 }
 

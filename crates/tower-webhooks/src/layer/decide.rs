@@ -64,6 +64,7 @@ impl Decision {
         };
         let event = intake.event(&self.delivery, &self.headers);
         let mut permit = Some(self.permit);
+        let mut counted = false;
         loop {
             let decided = intake.decided.notified();
             let reserve = Reserve {
@@ -76,6 +77,9 @@ impl Decision {
                 .map_err(|error| refused(&error))?
                 .await
                 .map_err(|error| refused(&error))?;
+            if !std::mem::replace(&mut counted, true) {
+                self.gate.meter.reserved(&reserved);
+            }
             let (seq, token, reply, by) = match reserved {
                 Reserved::Recorded { reply, .. } => return Ok(reply),
                 Reserved::InProgress { .. } => {

@@ -4,7 +4,7 @@ use std::time::{Instant, SystemTime};
 
 use metrics::{Counter, Gauge, Histogram, counter, gauge, histogram};
 use tower_webhooks_core::{RejectionKind, Text};
-use tower_webhooks_inbox::Inserted;
+use tower_webhooks_inbox::{Inserted, Reserved};
 
 pub(crate) struct Meter {
     accepted: Counter,
@@ -89,6 +89,21 @@ impl Meter {
                 self.accepted.increment(1);
                 self.unusable.increment(1);
             }
+        }
+    }
+
+    /// The same for a delivery that wants a decision. Whoever finds one begun
+    /// or made is a duplicate, also where the first decider is gone.
+    pub(crate) fn reserved(&self, reserved: &Reserved) {
+        match reserved {
+            Reserved::Abandoned { .. }
+            | Reserved::InProgress { .. }
+            | Reserved::Recorded { .. } => self.duplicate.increment(1),
+            Reserved::Conflict { .. } => {
+                self.accepted.increment(1);
+                self.conflict.increment(1);
+            }
+            Reserved::New { .. } => self.accepted.increment(1),
         }
     }
 
