@@ -58,13 +58,15 @@ pub fn refused(status: u16, kind: RejectionKind) -> (u16, &'static str, Option<R
 ///
 /// # Panics
 ///
-/// When the service or the answer's body fails.
+/// When the service or the answer's body fails, or there is none after 30 s,
+/// which is beyond every limit of the receivers under test.
 pub async fn ask<S, B>(service: S, request: Request<B>) -> Answered
 where
     S: Service<Request<B>, Response = Response<Body>>,
     S::Error: fmt::Debug,
 {
-    let (parts, body) = service.oneshot(request).await.unwrap().into_parts();
+    let answered = tokio::time::timeout(Duration::from_secs(30), service.oneshot(request));
+    let (parts, body) = answered.await.expect("an answer").unwrap().into_parts();
     Answered {
         status: parts.status,
         headers: parts.headers,

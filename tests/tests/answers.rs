@@ -232,3 +232,18 @@ async fn a_client_that_leaves_after_the_last_byte_changes_nothing() {
         assert_eq!(acme.inbox.all().await.len(), 1, "{form:?}");
     }
 }
+
+#[tokio::test]
+async fn an_event_is_handed_over_in_the_moment_its_last_byte_is_there() {
+    for form in Form::BOTH {
+        let acme = Acme::start(form).await;
+        // Polled once, and gone.
+        tokio::select! {
+            biased;
+            answer = acme.ask(acme.request("order.paid", "evt_1")) => panic!("{answer:?}"),
+            () = std::future::ready(()) => {}
+        }
+        let run = soon(acme.runs.next()).await;
+        assert_eq!(run.event_id, "evt_1", "{form:?}");
+    }
+}

@@ -102,7 +102,8 @@ async fn raw_requests_get_their_recommended_answers() {
             .remove(case.case.as_str())
             .unwrap_or_else(|| (case.recommended.split_at(3).0.parse().unwrap(), "us"));
         let (inbox, reached) = (FaultyInbox::new(), Reached::default());
-        let server = Server::start(app(&file.secret, &inbox, &reached).await).await;
+        let webhooks = start(&file.secret, &inbox).await;
+        let server = Server::start(app(&webhooks, &reached)).await;
         let finish = case.case.ends_with("then FIN") || case.case.ends_with("then nothing");
         let answer = server.exchange(&whole(case), finish).await;
         let answer = String::from_utf8_lossy(&answer).into_owned();
@@ -178,13 +179,15 @@ fn counted(
     })
 }
 
-async fn app(secret: &str, inbox: &FaultyInbox, reached: &Reached) -> Router {
+async fn start(secret: &str, inbox: &FaultyInbox) -> Webhooks {
     let scheme =
         HmacScheme::new(HeaderName::from_static("x-hub-signature-256")).with_prefix("sha256=");
     let provider = Provider::new("hub", Scheme::Hmac(scheme), Envelope::new("/type"));
     let endpoint = Endpoint::new("hub", provider, Secrets::new(secret).unwrap());
-    let webhooks = Webhooks::start(inbox.clone(), [endpoint]).await.unwrap();
-    // The service outlives its workers here; nothing is handled.
+    Webhooks::start(inbox.clone(), [endpoint]).await.unwrap()
+}
+
+fn app(webhooks: &Webhooks, reached: &Reached) -> Router {
     Router::new()
         .route_service("/hook", webhooks.endpoint("hub").unwrap())
         .route_layer(counted(&reached.endpoint))

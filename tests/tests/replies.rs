@@ -310,6 +310,28 @@ async fn a_client_that_hangs_up_changes_nothing() {
 }
 
 #[tokio::test]
+async fn a_client_that_hangs_up_as_soon_as_it_has_sent_all_gets_its_decision_recorded() {
+    for form in Form::BOTH {
+        let (asked, decide) = counting(Duration::ZERO);
+        let events = EventRouter::new()
+            .reply(AUTHORIZATION, decide.or_default(decline()))
+            .on("cards.*", |_: Job| async {});
+        let cards = Cards::start(form, events).await;
+        // Polled once, and gone.
+        tokio::select! {
+            biased;
+            answer = ask(cards.app.clone(), request(&authorization(1.0))) => panic!("{answer:?}"),
+            () = std::future::ready(()) => {}
+        }
+        soon(cards.runs.next()).await;
+        let again = ask(cards.app.clone(), request(&authorization(1.0))).await;
+        let expected = r#"{"amount":1.0,"code":"00","decision":1}"#;
+        assert_eq!(again.summary(), (200, expected, None), "{form:?}");
+        assert_eq!(asked.load(Ordering::SeqCst), 1, "{form:?}");
+    }
+}
+
+#[tokio::test]
 async fn an_inbox_that_is_away_decides_nothing() {
     for form in Form::BOTH {
         let (asked, decide) = counting(Duration::ZERO);

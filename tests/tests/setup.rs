@@ -255,10 +255,9 @@ async fn an_inbox_that_is_away_at_start_is_told() {
         .await
         .unwrap_err();
     assert!(matches!(&error, StartError::Inbox(_)), "{error}");
-    assert!(
-        error.to_string().contains("the inbox is unavailable"),
-        "{error}"
-    );
+    assert_eq!(error.to_string(), "the inbox cannot be used");
+    let cause = std::error::Error::source(&error).unwrap();
+    assert_eq!(cause.to_string(), "the inbox is unavailable");
 }
 
 #[tokio::test]

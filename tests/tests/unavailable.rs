@@ -37,6 +37,19 @@ async fn a_receiver_that_is_stopping_says_503_and_forgeries_stay_401() {
 }
 
 #[tokio::test]
+async fn what_outlives_its_receiver_says_503() {
+    for form in Form::BOTH {
+        let acme = Acme::start(form).await;
+        let (app, good) = (acme.app.clone(), acme.request("order.paid", "evt_1"));
+        let inbox = acme.inbox.clone();
+        drop(acme);
+        let answer = ask(app, good).await;
+        assert_come_back(&answer, RejectionKind::Draining, form);
+        assert!(inbox.all().await.is_empty(), "{form:?}");
+    }
+}
+
+#[tokio::test]
 async fn an_inbox_that_is_away_or_full_is_503_and_the_redelivery_passes() {
     for form in Form::BOTH {
         for kind in [

@@ -298,7 +298,10 @@ mod tests {
 
     #[test]
     fn debug_shows_no_secret() {
-        let secrets = Secrets::new("swordfish").unwrap().with_previous("tunafish").unwrap();
+        let secrets = Secrets::new("swordfish")
+            .unwrap()
+            .with_previous("tunafish")
+            .unwrap();
         assert!(!format!("{secrets:?}").contains("fish"));
     }
 

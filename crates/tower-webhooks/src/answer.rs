@@ -95,8 +95,8 @@ impl AnswerBook {
 }
 
 impl Page {
-    /// What cannot stand in a response falls back to the default: presets and
-    /// their check keep that from happening.
+    /// What cannot stand in a response falls back to the default; the
+    /// provider's check refuses such an answer at start.
     fn new(answer: &Answer, default: StatusCode) -> Self {
         Self {
             status: StatusCode::from_u16(answer.status).unwrap_or(default),
@@ -139,7 +139,7 @@ mod tests {
 
     #[test]
     fn no_refusal_disables_redirects_or_blames_the_server() {
-        for kind in RejectionKind::ALL {
+        for &kind in RejectionKind::ALL {
             let status = status(kind).as_u16();
             assert!(
                 matches!(status, 400 | 401 | 405 | 408 | 413 | 415 | 503),
@@ -151,7 +151,7 @@ mod tests {
     #[test]
     fn every_401_is_the_same_to_the_sender() {
         let book = AnswerBook::new(&Answers::new(Answer::empty(200), Answer::text(401, "no")));
-        for kind in RejectionKind::ALL {
+        for &kind in RejectionKind::ALL {
             let response = book.refuse::<Bytes>(kind);
             assert_eq!(
                 response.extensions().get::<Rejection>().unwrap().kind(),

@@ -1,12 +1,11 @@
 //! One mounted receiver: a name, a provider, its secrets, its handlers.
 
-use std::{
-    fmt,
-    sync::{Arc, atomic::AtomicBool},
-    time::Duration,
-};
+use std::{fmt, sync::Arc, time::Duration};
 
-use tower_webhooks_core::{Clock, Provider, Secrets, SetupError, SystemClock, Text, Verifier};
+use http::Extensions;
+use tower_webhooks_core::{
+    Clock, Provider, Resigned, Secret, Secrets, SetupError, SystemClock, Text, Verifier,
+};
 use tower_webhooks_inbox::Committer;
 
 use crate::{
@@ -14,7 +13,7 @@ use crate::{
     answer::AnswerBook,
     layer::{
         budget::ByteBudget,
-        gate::{Gate, Keyring, Limits, Shared},
+        gate::{Gate, Keyring, Limits},
         intake::Intake,
         meter::Meter,
     },
@@ -66,8 +65,9 @@ enum Keys {
 /// What the endpoints of one receiver have in common.
 pub(crate) struct Common {
     pub(crate) committer: Committer,
-    pub(crate) shared: Shared,
+    pub(crate) budget: ByteBudget,
     pub(crate) clock: Option<Arc<dyn Clock>>,
+    pub(crate) extensions: Extensions,
 }
 
 impl Endpoint {
@@ -143,34 +143,34 @@ impl Endpoint {
     ///
     /// [`SetupError`] when a secret does not fit the provider's scheme.
     pub fn verify_only(self) -> Result<WebhookLayer, SetupError> {
-        let shared = Shared {
-            budget: ByteBudget::new(DEFAULT_MAX_BYTES_IN_FLIGHT),
-            draining: Arc::new(AtomicBool::new(false)),
-        };
+        self.warn();
+        let budget = ByteBudget::new(DEFAULT_MAX_BYTES_IN_FLIGHT);
         let clock = Arc::clone(&self.clock);
-        Ok(WebhookLayer::new(Arc::new(self.gate(shared, clock, None)?)))
+        Ok(WebhookLayer::new(Arc::new(self.gate(
+            budget,
+            clock,
+            |_| None,
+        )?)))
     }
 
     /// The endpoint, ready for requests that go into the inbox.
     pub(crate) fn open(self, common: &Common, routes: Arc<Routes>) -> Result<Gate, SetupError> {
-        let intake = Intake::new(
-            self.name.clone(),
-            &self.provider,
-            common.committer.clone(),
-            routes,
-        );
+        self.warn();
         let clock = common
             .clock
             .clone()
             .unwrap_or_else(|| Arc::clone(&self.clock));
-        self.gate(common.shared.clone(), clock, Some(intake))
+        let (name, provider) = (self.name.clone(), Arc::clone(&self.provider));
+        self.gate(common.budget.clone(), clock, |meter| {
+            Some(Intake::new(name, &provider, common, routes, meter))
+        })
     }
 
     fn gate(
         self,
-        shared: Shared,
+        budget: ByteBudget,
         clock: Arc<dyn Clock>,
-        intake: Option<Intake>,
+        intake: impl FnOnce(Arc<Meter>) -> Option<Intake>,
     ) -> Result<Gate, SetupError> {
         self.provider.check()?;
         if self.provider.scheme().needs_public_url() && self.public_url.is_none() {
@@ -188,8 +188,10 @@ impl Endpoint {
                 (Keyring::Lookup(lookup), Vec::new())
             }
         };
+        let meter = Arc::new(Meter::new(&self.name, &labels));
         Ok(Gate {
-            meter: Meter::new(&self.name, &labels),
+            intake: intake(Arc::clone(&meter)),
+            meter,
             answers: AnswerBook::new(self.provider.answers()),
             limits: Limits {
                 max_body_bytes: self
@@ -202,35 +204,32 @@ impl Endpoint {
             provider: self.provider,
             keyring,
             clock,
-            shared,
-            intake,
+            budget,
         })
     }
 
-    /// What is worth a word at start, though not an error.
-    pub(crate) fn warnings(&self) -> Vec<String> {
-        let mut warnings = Vec::new();
-        if let Keys::Fixed(secrets) = &self.keys
-            && secrets
-                .iter()
-                .any(tower_webhooks_core::Secret::has_outer_whitespace)
-        {
-            warnings.push(
+    /// Says what is worth a word at start, though not an error.
+    fn warn(&self) {
+        let outer_whitespace = matches!(
+            &self.keys,
+            Keys::Fixed(secrets) if secrets.iter().any(Secret::has_outer_whitespace)
+        );
+        if outer_whitespace {
+            tracing::warn!(
+                endpoint = %self.name,
                 "a secret begins or ends with white space: if every signature fails, remove it"
-                    .to_owned(),
             );
         }
-        warnings.extend(self.stale_redeliveries());
-        warnings
+        if let Some(warning) = self.stale_redeliveries() {
+            tracing::warn!(endpoint = %self.name, "{warning}");
+        }
     }
 
     /// Redeliveries that keep their first timestamp go stale before the
     /// provider gives up.
     fn stale_redeliveries(&self) -> Option<String> {
-        use tower_webhooks_core::Resigned;
-
         let tolerance = self.provider.scheme().timestamp()?.tolerance()?;
-        let span = self.provider.retries().span()?;
+        let span = self.provider.retry_span();
         if self.provider.retries().resigned == Resigned::Yes || tolerance >= span {
             return None;
         }

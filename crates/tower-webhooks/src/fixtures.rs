@@ -26,7 +26,7 @@ pub(crate) fn delivery(body: &str) -> Delivery {
     let received_at = SystemTime::UNIX_EPOCH + Duration::from_secs(1_700_000_000);
     let mut restored = Restored::new(body.to_owned().into(), received_at);
     restored.tenant = Some(Text::from("acme"));
-    Delivery::restore(provider(), restored)
+    Delivery::insecure_restore(provider(), restored)
 }
 
 pub(crate) fn job(body: &str) -> Job {

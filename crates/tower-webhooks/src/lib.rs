@@ -89,7 +89,7 @@ pub use tower_webhooks_core::{
     Secrets, SentValue, SetupError, SignError, SignedTimestamp, Signer, SystemClock, Text,
     TimeUnit, TimestampPlace, TokenScheme, Unusable, Verifier, providers,
 };
-pub use tower_webhooks_inbox::{Inbox, MemoryInbox, Reply, conformance};
+pub use tower_webhooks_inbox::{self as inbox, Inbox, MemoryInbox, Reply};
 pub use tower_webhooks_macros::EventType;
 pub use webhooks::{StartError, UnknownEndpoint, Webhooks, WebhooksBuilder};
 pub use worker::{DeadJob, DoneJob, DrainReport, Worker};

@@ -15,6 +15,10 @@ const LOOKUP_LIMIT: Duration = Duration::from_secs(1);
 /// requests for made-up tenants cannot fill the memory.
 const REMEMBERED_TENANTS: u64 = 10_000;
 
+/// The longest key: with the number of tenants, what bounds the memory that
+/// made-up ones take.
+const MAX_KEY_BYTES: usize = 256;
+
 /// How long a lookup's answer is used again: so long a removed secret still
 /// counts, and a new one does not yet.
 const REMEMBERED_FOR: Duration = Duration::from_secs(30);
@@ -66,7 +70,8 @@ impl Tenant {
 pub trait SecretSource: Send + Sync + 'static {
     /// What a lookup goes by: a segment of the path or a header that names a
     /// key. Everything that the lookup depends on belongs into it, because
-    /// answers are remembered by it for 30 s. `None` is an unknown tenant.
+    /// answers are remembered by it for 30 s. `None`, or more than 256 bytes,
+    /// is an unknown tenant.
     fn key(&self, parts: &Parts) -> Option<Text>;
 
     /// Looks the tenant up. `Ok(None)` is an unknown tenant, answered 401; it
@@ -137,7 +142,11 @@ impl Lookup {
         &self,
         parts: &Parts,
     ) -> Result<BoxFuture<'static, Result<Arc<Verifier>, RejectionKind>>, RejectionKind> {
-        let key = self.source.key(parts).ok_or(RejectionKind::TenantUnknown)?;
+        let key = self
+            .source
+            .key(parts)
+            .filter(|key| key.len() <= MAX_KEY_BYTES)
+            .ok_or(RejectionKind::TenantUnknown)?;
         let lookup = self.clone();
         Ok(Box::pin(async move {
             match tokio::time::timeout(LOOKUP_LIMIT, lookup.find(key)).await {

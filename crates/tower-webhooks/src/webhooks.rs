@@ -1,16 +1,8 @@
 //! A receiver as a whole: its endpoints, its inbox and its workers.
 
-use std::{
-    collections::BTreeMap,
-    fmt,
-    num::NonZeroUsize,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
-    time::Duration,
-};
+use std::{collections::BTreeMap, fmt, num::NonZeroUsize, sync::Arc, time::Duration};
 
+use http::Extensions;
 use tokio::time::{Instant, timeout};
 use tower_webhooks_core::{Clock, SetupError, Text};
 use tower_webhooks_inbox::{Committer, CommitterOptions, Inbox, InboxError};
@@ -18,27 +10,28 @@ use tower_webhooks_inbox::{Committer, CommitterOptions, Inbox, InboxError};
 use crate::{
     Endpoint, EndpointService, WebhookLayer, Worker,
     endpoint::{Common, DEFAULT_MAX_BYTES_IN_FLIGHT},
-    layer::{
-        budget::ByteBudget,
-        gate::{Gate, Shared},
-    },
+    layer::{budget::ByteBudget, gate::Gate},
     router::{Routes, SetupProblems},
     worker::{DeadJob, DoneJob, DrainReport, HandledEndpoint, WorkerHandle},
 };
 
+/// What the last commit of a drain may take beyond the time given.
+const LAST_COMMIT: Duration = Duration::from_secs(1);
+
 /// A running receiver. Its layers and services take deliveries in, its worker
 /// runs the handlers.
 ///
-/// Dropping it stops the worker at once: running handlers are dropped at their
-/// next `await`, and what they left undone waits in the inbox (a
-/// [`MemoryInbox`](crate::MemoryInbox) forgets it with the process).
+/// Dropping it stops the worker at once, and its layers and services answer
+/// 503: running handlers are dropped at their next `await`, and what they left
+/// undone waits in the inbox (a [`MemoryInbox`](crate::MemoryInbox) forgets it
+/// with the process). Keep it as long as the server runs;
 /// [`drain`](Self::drain) is the way to stop.
 #[must_use = "dropping it stops the worker"]
 pub struct Webhooks {
     gates: BTreeMap<Text, (Arc<Gate>, Vec<String>)>,
     committer: Committer,
     inbox: Arc<dyn Inbox>,
-    shared: Shared,
+    budget: ByteBudget,
     worker: WorkerHandle,
 }
 
@@ -75,7 +68,7 @@ pub enum StartError {
         problems: SetupProblems,
     },
     /// The inbox is away, or its settings promise less than it must.
-    #[error("the inbox cannot be used: {0}")]
+    #[error("the inbox cannot be used")]
     Inbox(#[from] InboxError),
     /// Two endpoints have one name.
     #[error(
@@ -115,6 +108,7 @@ impl Webhooks {
             clock: None,
             max_bytes_in_flight: DEFAULT_MAX_BYTES_IN_FLIGHT,
             committer: CommitterOptions::new(),
+            extensions: Extensions::new(),
             worker: Vec::new(),
         }
     }
@@ -162,13 +156,13 @@ impl Webhooks {
     /// begun. For a readiness probe.
     #[must_use]
     pub fn is_accepting(&self) -> bool {
-        !self.shared.draining.load(Ordering::Relaxed) && !self.worker.is_stopped()
+        !self.budget.is_closed() && !self.worker.is_stopped()
     }
 
     /// Body bytes in flight or waiting to be stored now.
     #[must_use]
     pub fn bytes_in_flight(&self) -> usize {
-        self.shared.budget.used()
+        self.budget.used()
     }
 
     /// The inbox, to look into it.
@@ -186,7 +180,7 @@ impl Webhooks {
     /// Refuses new deliveries with 503 from now on, as a drain does, and lets
     /// the handlers run. Call it as soon as the process is asked to stop.
     pub fn stop_accepting(&self) {
-        self.shared.draining.store(true, Ordering::Relaxed);
+        self.budget.close();
     }
 
     /// Stops: refuses new deliveries, claims no more jobs, lets running
@@ -199,10 +193,13 @@ impl Webhooks {
         self.stop_accepting();
         // What was let in before is stored, and its jobs made, before the
         // worker looks for the last time.
-        let _ = timeout(within, self.shared.budget.idle()).await;
+        let _ = timeout(within, self.budget.idle()).await;
         let left = within.saturating_sub(started.elapsed());
         let report = self.worker.drain(left).await;
-        self.committer.close().await;
+        let left = within.saturating_sub(started.elapsed()) + LAST_COMMIT;
+        if timeout(left, self.committer.close()).await.is_err() {
+            tracing::error!("the inbox did not take the last commit in time");
+        }
         if report.dropped > 0 {
             tracing::warn!(
                 dropped = report.dropped,
@@ -210,6 +207,12 @@ impl Webhooks {
             );
         }
         report
+    }
+}
+
+impl Drop for Webhooks {
+    fn drop(&mut self) {
+        self.budget.close();
     }
 }
 
@@ -230,6 +233,7 @@ pub struct WebhooksBuilder {
     clock: Option<Arc<dyn Clock>>,
     max_bytes_in_flight: usize,
     committer: CommitterOptions,
+    extensions: Extensions,
     worker: Vec<WithWorker>,
 }
 
@@ -259,9 +263,10 @@ impl WebhooksBuilder {
         self.with_worker(move |worker| worker.with_concurrency(at_once))
     }
 
-    /// Adds a value that handlers take as `Extension<T>`.
-    pub fn with_extension<T: Clone + Send + Sync + 'static>(self, value: T) -> Self {
-        self.with_worker(move |worker| worker.with_extension(value))
+    /// Adds a value that handlers, and reply handlers, take as `Extension<T>`.
+    pub fn with_extension<T: Clone + Send + Sync + 'static>(mut self, value: T) -> Self {
+        self.extensions.insert(value);
+        self
     }
 
     /// Calls `hook` for every job that ended dead, once that is stored.
@@ -300,19 +305,14 @@ impl WebhooksBuilder {
         }
         let common = Common {
             committer: Committer::start(Arc::clone(&inbox), self.committer),
-            shared: Shared {
-                budget: ByteBudget::new(self.max_bytes_in_flight),
-                draining: Arc::new(AtomicBool::new(false)),
-            },
+            budget: ByteBudget::new(self.max_bytes_in_flight),
             clock: self.clock,
+            extensions: self.extensions,
         };
         let mut gates = BTreeMap::new();
         let mut handled = Vec::new();
         for endpoint in endpoints {
             let name = endpoint.name.clone();
-            for warning in endpoint.warnings() {
-                tracing::warn!(endpoint = %name, "{warning}");
-            }
             let types = handled_types(&endpoint)?;
             let routes =
                 endpoint
@@ -342,12 +342,12 @@ impl WebhooksBuilder {
                 return Err(StartError::Name(name));
             }
         }
-        let worker = Worker::new(common.committer.clone(), Arc::clone(&inbox), handled).map_err(
-            |problems| StartError::Handlers {
-                endpoint: Text::default(),
+        let worker = Worker::new(common.committer.clone(), Arc::clone(&inbox), handled)
+            .map_err(|problems| StartError::Handlers {
+                endpoint: Text::from_static("all"),
                 problems,
-            },
-        )?;
+            })?
+            .with_extensions(common.extensions);
         let worker = self
             .worker
             .into_iter()
@@ -356,7 +356,7 @@ impl WebhooksBuilder {
             gates,
             committer: common.committer,
             inbox,
-            shared: common.shared,
+            budget: common.budget,
             worker: worker.spawn().await?,
         })
     }

@@ -229,7 +229,11 @@ fn bytes_that_are_no_text_are_no_json_wherever_they_stand() {
 
 #[test]
 fn the_payload_as_text_is_the_payload() {
-    let head = read(&simple(), r#"{"type":"a","id":"1","data":{"name":"Jürgen"}}"#).unwrap();
+    let head = read(
+        &simple(),
+        r#"{"type":"a","id":"1","data":{"name":"Jürgen"}}"#,
+    )
+    .unwrap();
     assert_eq!(head.json(), r#"{"name":"Jürgen"}"#);
     assert_eq!(head.json().as_ptr(), head.data().as_ptr());
 }

@@ -30,7 +30,7 @@ pub mod presets;
 
 use std::time::Duration;
 
-use http::HeaderName;
+use http::{HeaderName, header};
 use serde::{Deserialize, Serialize};
 
 pub use catalogue::{
@@ -304,6 +304,18 @@ impl Provider {
             Place::Header(name) => self.0.scheme.covers_header(name),
             Place::Pointer(_) => self.0.scheme.covers_body(),
         })
+    }
+
+    /// Whether a header holds a signature, a token or another credential: none
+    /// of them is kept with a delivery.
+    #[must_use]
+    pub fn is_credential(&self, name: &HeaderName) -> bool {
+        const CREDENTIALS: [HeaderName; 3] = [
+            header::AUTHORIZATION,
+            header::COOKIE,
+            header::PROXY_AUTHORIZATION,
+        ];
+        name == self.0.scheme.header() || CREDENTIALS.contains(name)
     }
 
     /// Refuses a request that cannot be authentic, by its headers alone.

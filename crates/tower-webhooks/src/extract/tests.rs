@@ -72,7 +72,7 @@ async fn without_the_providers_id_the_body_stands_in_as_in_the_inbox() {
     let (mut parts, ()) = Request::new(()).into_parts();
     parts
         .extensions
-        .insert(Delivery::restore(provider.into(), stored));
+        .insert(Delivery::insecure_restore(provider.into(), stored));
     let event = Event::<serde_json::Value>::from_request_parts(&mut parts, &())
         .await
         .unwrap();

@@ -5,10 +5,11 @@ use std::{
     time::{Duration, Instant},
 };
 
-use http::{Extensions, HeaderMap};
+use http::HeaderMap;
 use tokio::{sync::oneshot, time::timeout};
 use tower_webhooks_core::{Delivery, RejectionKind, Text};
 use tower_webhooks_inbox::{DecidedBy, RecordReply, Recorded, Reply, Reserve, Reserved, body_key};
+use tracing::Instrument as _;
 
 use super::{budget::BytePermit, gate::Gate, intake::refused, receive::Received};
 use crate::{
@@ -49,20 +50,34 @@ impl Decision {
     /// nothing.
     pub(super) fn spawn(self) -> oneshot::Receiver<Result<Reply, RejectionKind>> {
         let (answer, waiting) = oneshot::channel();
-        tokio::spawn(async move {
+        let span = tracing::info_span!(
+            "webhook_reply",
+            endpoint = %self.gate.name,
+            handler = %self.route.info.text,
+        );
+        let decide = async move {
+            let budget = self.budget();
+            // A drain waits for the decision, not only for its event.
+            let _inside = self.permit.companion();
+            // Later, the sender has given up. Another answer than the recorded
+            // one would be worse than none.
+            let decided = timeout(budget, self.decide(budget)).await;
             // Nobody may be waiting any more; the reply is recorded.
-            let _ = answer.send(self.decide().await);
-        });
+            let _ = answer.send(decided.unwrap_or(Err(RejectionKind::InboxUnavailable)));
+        };
+        tokio::spawn(decide.instrument(span));
         waiting
     }
 
-    async fn decide(self) -> Result<Reply, RejectionKind> {
+    async fn decide(self, budget: Duration) -> Result<Reply, RejectionKind> {
         let started = Instant::now();
-        let budget = self.budget();
         let Some(intake) = &self.gate.intake else {
             return Err(RejectionKind::InboxUnavailable);
         };
-        let event = intake.event(&self.delivery, &self.headers);
+        let mut event = intake.event(&self.delivery, &self.headers);
+        // Once, not at every look.
+        event.hash_body();
+        let mut look_again = LOOK_AGAIN;
         let mut permit = Some(self.permit);
         let mut counted = false;
         loop {
@@ -83,11 +98,9 @@ impl Decision {
             let (seq, token, reply, by) = match reserved {
                 Reserved::Recorded { reply, .. } => return Ok(reply),
                 Reserved::InProgress { .. } => {
-                    if started.elapsed() >= budget {
-                        return Ok(self.route.info.default);
-                    }
                     // Either way the next look tells.
-                    let _ = timeout(LOOK_AGAIN, decided).await;
+                    let _ = timeout(look_again, decided).await;
+                    look_again = look_again.saturating_mul(2);
                     continue;
                 }
                 Reserved::Conflict { seq } => {
@@ -108,17 +121,14 @@ impl Decision {
                     )
                 }
                 Reserved::New { seq, token } => {
-                    let id = event.id_key().or_else(|| {
-                        let mut event = event.clone();
-                        Some(body_key(&event.hash_body()))
-                    });
+                    let id = event.id.clone();
                     let job = Job::new(Parts {
-                        delivery: self.delivery.clone(),
+                        delivery: self.delivery.clone().with_headers(self.headers.clone()),
                         endpoint: intake.endpoint.clone(),
                         handler: self.route.info.text.clone(),
-                        event_id: id.unwrap_or_default(),
+                        event_id: id.unwrap_or_else(|| body_key(&event.hash_body())),
                         attempt: Attempt::new(1, 1),
-                        extensions: Extensions::new(),
+                        extensions: intake.extensions.clone(),
                     });
                     let left = thinking_time(budget).saturating_sub(started.elapsed());
                     match run(&self.route, job, left).await {

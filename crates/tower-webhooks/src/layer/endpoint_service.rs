@@ -110,7 +110,7 @@ impl<ReqBody: http_body::Body> Future for EndpointFuture<ReqBody> {
                         }
                     }
                 },
-                StateProj::Storing { storing } => match ready!(storing.poll(this.gate, cx)) {
+                StateProj::Storing { storing } => match ready!(storing.poll(cx)) {
                     Err(kind) => kind,
                     Ok(()) => {
                         this.gate.meter.answered(*this.started);
@@ -132,9 +132,7 @@ fn store(gate: &Gate, received: Received) -> Result<Storing, RejectionKind> {
         return Err(RejectionKind::InboxUnavailable);
     };
     let headers = &received.parts.headers;
-    intake
-        .store(&received.delivery, headers, received.permit)
-        .map(Storing)
+    intake.store(&received.delivery, headers, received.permit)
 }
 
 impl<ReqBody> fmt::Debug for EndpointFuture<ReqBody> {

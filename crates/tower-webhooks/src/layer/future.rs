@@ -23,7 +23,7 @@ use super::{
     intake::Storing,
     receive::{Receive, Received},
 };
-use crate::{answer, router::ReplyRoute};
+use crate::{ack::ThroughGate, answer, router::ReplyRoute};
 
 pin_project! {
     /// The answer of a [`WebhookService`](super::WebhookService).
@@ -33,23 +33,32 @@ pin_project! {
     {
         gate: Arc<Gate>,
         started: Option<Instant>,
-        inner: Option<S>,
+        inner: S,
         #[pin]
-        state: State<S::Future, S::Response, ReqBody>,
+        state: State<S::Future, S::Response, Request<B>, ReqBody>,
         inner_body: PhantomData<fn() -> B>,
     }
 }
 
 pin_project! {
     #[project = StateProj]
-    enum State<F, R, ReqBody> {
+    enum State<F, R, Q, ReqBody> {
         Receiving { #[pin] receive: Receive<ReqBody> },
+        // The inner service becomes ready for what is verified: before, an
+        // unverified sender would hold its place.
+        Waiting { waiting: Option<Waiting<Q>> },
         // The inner service proposes the answer.
         Proposing { #[pin] proposal: F, kept: Option<Kept> },
         // The answer waits until the event is durable.
         Storing { storing: Storing, proposed: Option<R> },
         Deciding { decision: oneshot::Receiver<Result<Reply, RejectionKind>> },
     }
+}
+
+/// A verified request and what is to be stored of it.
+struct Waiting<Q> {
+    request: Q,
+    kept: Option<Kept>,
 }
 
 /// What is left to store once the inner service has agreed.
@@ -67,7 +76,7 @@ where
     pub(super) fn new(inner: S, gate: Arc<Gate>, parts: Parts, body: ReqBody) -> Self {
         Self {
             started: gate.accepting_since(),
-            inner: Some(inner),
+            inner,
             state: State::Receiving {
                 receive: Receive::new(&gate, parts, body),
             },
@@ -95,21 +104,24 @@ where
                         Ok(received) => received,
                         Err(kind) => return Poll::Ready(Ok(this.gate.refuse(kind))),
                     };
-                    let Some(mut inner) = this.inner.take() else {
-                        return Poll::Ready(Ok(this.gate.refuse(RejectionKind::BodyIncomplete)));
-                    };
                     this.state.set(match reply_route(this.gate, &received) {
                         Some(route) => State::Deciding {
                             decision: Decision::new(this.gate, route, received).spawn(),
                         },
                         None => {
                             let (request, kept) = propose(this.gate, received);
-                            State::Proposing {
-                                proposal: inner.call(request),
-                                kept,
-                            }
+                            let waiting = Some(Waiting { request, kept });
+                            State::Waiting { waiting }
                         }
                     });
+                }
+                StateProj::Waiting { waiting } => {
+                    ready!(this.inner.poll_ready(cx))?;
+                    let Some(Waiting { request, kept }) = waiting.take() else {
+                        return Poll::Ready(Ok(this.gate.refuse(RejectionKind::Draining)));
+                    };
+                    let proposal = this.inner.call(request);
+                    this.state.set(State::Proposing { proposal, kept });
                 }
                 StateProj::Proposing { proposal, kept } => {
                     let proposed = ready!(proposal.poll(cx))?;
@@ -121,15 +133,15 @@ where
                         return Poll::Ready(Ok(proposed));
                     }
                     match intake.store(&kept.delivery, &kept.headers, kept.permit) {
-                        Ok(pending) => this.state.set(State::Storing {
-                            storing: Storing(pending),
-                            proposed: Some(proposed),
-                        }),
+                        Ok(storing) => {
+                            let proposed = Some(proposed);
+                            this.state.set(State::Storing { storing, proposed });
+                        }
                         Err(kind) => return Poll::Ready(Ok(this.gate.refuse(kind))),
                     }
                 }
                 StateProj::Storing { storing, proposed } => {
-                    let stored = ready!(storing.poll(this.gate, cx));
+                    let stored = ready!(storing.poll(cx));
                     return Poll::Ready(Ok(match (stored, proposed.take()) {
                         (Ok(()), Some(proposed)) => {
                             this.gate.meter.answered(*this.started);
@@ -170,7 +182,7 @@ pub(super) fn answer_decided<B: From<Bytes>>(
 }
 
 /// The request as the inner service sees it: the same head, the verified body.
-fn propose<B: From<Bytes>>(gate: &Gate, received: Received) -> (Request<B>, Option<Kept>) {
+fn propose<B: From<Bytes>>(gate: &Arc<Gate>, received: Received) -> (Request<B>, Option<Kept>) {
     let Received {
         mut parts,
         delivery,
@@ -183,6 +195,9 @@ fn propose<B: From<Bytes>>(gate: &Gate, received: Received) -> (Request<B>, Opti
     });
     let body = B::from(delivery.body().clone());
     parts.extensions.insert(delivery);
+    if kept.is_some() {
+        parts.extensions.insert(ThroughGate(Arc::clone(gate)));
+    }
     (Request::from_parts(parts, body), kept)
 }
 

@@ -2,10 +2,7 @@
 
 use std::{
     fmt,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
+    sync::Arc,
     time::{Duration, Instant, SystemTime},
 };
 
@@ -29,8 +26,8 @@ pub(crate) struct Gate {
     pub(crate) keyring: Keyring,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) limits: Limits,
-    pub(crate) shared: Shared,
-    pub(crate) meter: Meter,
+    pub(crate) budget: ByteBudget,
+    pub(crate) meter: Arc<Meter>,
     pub(crate) answers: AnswerBook,
     /// Nothing where deliveries are only verified.
     pub(crate) intake: Option<Intake>,
@@ -48,13 +45,6 @@ pub(crate) enum Keyring {
 pub(crate) struct Limits {
     pub(crate) max_body_bytes: usize,
     pub(crate) body_deadline: Duration,
-}
-
-/// What all endpoints of one receiver share.
-#[derive(Debug, Clone)]
-pub(crate) struct Shared {
-    pub(crate) budget: ByteBudget,
-    pub(crate) draining: Arc<AtomicBool>,
 }
 
 /// A request whose head passed.
@@ -92,7 +82,7 @@ impl Gate {
             }
             Keyring::Lookup(lookup) => Verifying::Waiting(lookup.start(parts)?),
         };
-        if self.shared.draining.load(Ordering::Relaxed) {
+        if self.budget.is_closed() {
             return Err(RejectionKind::Draining);
         }
         framing(&parts.headers)?;
@@ -100,7 +90,7 @@ impl Gate {
         Ok(Admission {
             screened,
             verifier,
-            permit: self.shared.budget.permit(),
+            permit: self.budget.permit(),
             at: now,
         })
     }

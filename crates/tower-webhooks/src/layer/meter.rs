@@ -28,8 +28,8 @@ impl Meter {
             unhandled: of("webhooks_unhandled_total"),
             unusable: of("webhooks_unusable_total"),
             rejected: RejectionKind::ALL
-                .into_iter()
-                .map(|kind| {
+                .iter()
+                .map(|&kind| {
                     let counter = counter!(
                         "webhooks_rejected_total",
                         "endpoint" => endpoint.to_string(),

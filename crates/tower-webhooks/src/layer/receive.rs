@@ -95,10 +95,14 @@ impl<B: Body> Receive<B> {
         };
         let body = std::mem::take(this.collected).into_bytes();
         let delivery = gate.verify(&verifier, &parts, &admission.screened, body, admission.at)?;
+        let mut permit = admission.permit;
+        if !permit.enter() {
+            return Poll::Ready(Err(RejectionKind::Draining));
+        }
         Poll::Ready(Ok(Received {
             parts,
             delivery,
-            permit: admission.permit,
+            permit,
         }))
     }
 }

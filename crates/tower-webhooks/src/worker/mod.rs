@@ -86,6 +86,9 @@ use tower_webhooks_inbox::{Committer, Inbox, InboxError};
 use self::{hooks::Hooks, lanes::Lanes, pump::Pump};
 use crate::router::SetupProblems;
 
+/// Beyond this, sums of times could overflow; no lease or wait is so long.
+const LONGEST: Duration = Duration::from_secs(366 * 24 * 60 * 60);
+
 /// Distinguishes the workers of one process.
 static STARTED: AtomicU32 = AtomicU32::new(0);
 
@@ -154,7 +157,7 @@ impl Worker {
     /// how long the jobs of a crashed process wait, and how long the inbox may
     /// be away before running handlers are stopped.
     pub fn with_lease(mut self, lease: Duration) -> Self {
-        self.options.lease = lease.max(Duration::from_millis(100));
+        self.options.lease = lease.clamp(Duration::from_millis(100), LONGEST);
         self
     }
 
@@ -162,7 +165,7 @@ impl Worker {
     /// at least 1 ms. Default 1 s: events received by this process wake it at
     /// once, so this bounds only the wait for those of others.
     pub fn with_poll_interval(mut self, interval: Duration) -> Self {
-        self.options.poll = interval.max(Duration::from_millis(1));
+        self.options.poll = interval.clamp(Duration::from_millis(1), LONGEST);
         self
     }
 
@@ -170,6 +173,11 @@ impl Worker {
     /// type replaces it.
     pub fn with_extension<T: Clone + Send + Sync + 'static>(mut self, value: T) -> Self {
         self.options.extensions.insert(value);
+        self
+    }
+
+    pub(crate) fn with_extensions(mut self, extensions: Extensions) -> Self {
+        self.options.extensions.extend(extensions);
         self
     }
 

@@ -380,7 +380,7 @@ mod tests {
 
     fn deliver(body: &'static str) -> Delivery {
         let stored = Restored::new(body.as_bytes().into(), SystemTime::UNIX_EPOCH);
-        Delivery::restore(Arc::new(cryptomate()), stored)
+        Delivery::insecure_restore(Arc::new(cryptomate()), stored)
     }
 
     #[test]
