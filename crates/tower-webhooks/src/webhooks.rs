@@ -156,7 +156,7 @@ impl Webhooks {
     /// begun. For a readiness probe.
     #[must_use]
     pub fn is_accepting(&self) -> bool {
-        !self.budget.is_closed() && !self.worker.is_stopped()
+        !self.budget.is_refusing() && !self.worker.is_stopped()
     }
 
     /// Body bytes in flight or waiting to be stored now.
@@ -177,20 +177,21 @@ impl Webhooks {
         self.committer.wake();
     }
 
-    /// Refuses new deliveries with 503 from now on, as a drain does, and lets
-    /// the handlers run. Call it as soon as the process is asked to stop.
+    /// Refuses new deliveries with 503 from now on; those being received are
+    /// still stored and handled. Call it as soon as the process is asked to
+    /// stop, let connections finish, then [`drain`](Self::drain).
     pub fn stop_accepting(&self) {
-        self.budget.close();
+        self.budget.refuse();
     }
 
-    /// Stops: refuses new deliveries, claims no more jobs, lets running
+    /// Stops: refuses deliveries that are not yet received, claims no more jobs, lets running
     /// handlers finish for at most `within` (20 s is usual: shorter than the
     /// 30 s that Kubernetes gives), gives the rest back to the inbox, and
     /// commits what waits. An inbox that is not durable runs its due jobs
     /// first, and the report says how many are dropped.
     pub async fn drain(&self, within: Duration) -> DrainReport {
         let started = Instant::now();
-        self.stop_accepting();
+        self.budget.close();
         // What was let in before is stored, and its jobs made, before the
         // worker looks for the last time.
         let _ = timeout(within, self.budget.idle()).await;

@@ -18,6 +18,9 @@ struct Shared {
     used: AtomicUsize,
     /// Deliveries that are verified and not yet stored.
     inside: AtomicUsize,
+    /// New requests are refused.
+    refusing: AtomicBool,
+    /// What is being received is refused too.
     closed: AtomicBool,
     idle: Notify,
 }
@@ -36,6 +39,7 @@ impl ByteBudget {
             max,
             used: AtomicUsize::new(0),
             inside: AtomicUsize::new(0),
+            refusing: AtomicBool::new(false),
             closed: AtomicBool::new(false),
             idle: Notify::new(),
         }))
@@ -53,12 +57,18 @@ impl ByteBudget {
         self.0.used.load(Ordering::Relaxed)
     }
 
-    pub(crate) fn is_closed(&self) -> bool {
-        self.0.closed.load(Ordering::SeqCst)
+    pub(crate) fn is_refusing(&self) -> bool {
+        self.0.refusing.load(Ordering::Relaxed)
+    }
+
+    /// Refuses new requests; those being received may still come in.
+    pub(crate) fn refuse(&self) {
+        self.0.refusing.store(true, Ordering::Relaxed);
     }
 
     /// Lets nothing in from now on.
     pub(crate) fn close(&self) {
+        self.refuse();
         self.0.closed.store(true, Ordering::SeqCst);
     }
 
@@ -100,7 +110,7 @@ impl BytePermit {
             self.inside = true;
             shared.inside.fetch_add(1, Ordering::SeqCst);
         }
-        !self.budget.is_closed()
+        !shared.closed.load(Ordering::SeqCst)
     }
 
     /// A permit for no bytes that keeps a drain waiting as well.

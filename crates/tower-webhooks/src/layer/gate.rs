@@ -82,7 +82,7 @@ impl Gate {
             }
             Keyring::Lookup(lookup) => Verifying::Waiting(lookup.start(parts)?),
         };
-        if self.budget.is_closed() {
+        if self.budget.is_refusing() {
             return Err(RejectionKind::Draining);
         }
         framing(&parts.headers)?;
