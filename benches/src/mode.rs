@@ -18,8 +18,8 @@ use bytes::Bytes;
 use http::{HeaderName, Request, Response, StatusCode};
 use tower::Service;
 use tower_webhooks::{
-    Delivery, Endpoint, Envelope, Event, EventRouter, HmacScheme, MemoryInbox, Provider, Scheme,
-    Secrets, WebhookLayer, Webhooks,
+    Delivery, Endpoint, Event, EventRouter, MemoryInbox, Provider, Secrets, WebhookLayer, Webhooks,
+    provider::{Envelope, HmacScheme, Scheme},
 };
 
 use crate::{
@@ -188,7 +188,7 @@ fn settle(till: &Arc<Till>, delivery: &Delivery) -> StatusCode {
     match head.event_type().as_str() {
         event::TYPE => {
             let id = head.id().cloned().unwrap_or_default();
-            let data = head.json().clone();
+            let data = head.data().clone();
             let till = Arc::clone(till);
             tokio::spawn(async move {
                 if let Ok(settled) = serde_json::from_str(&data) {

@@ -5,8 +5,8 @@ use std::time::{Duration, SystemTime};
 use axum::{Router, body::Body};
 use http::{HeaderName, Request};
 use tower_webhooks::{
-    Answer, Answers, Endpoint, Envelope, EventRouter, HmacScheme, Job, ManualClock, Part, Provider,
-    Scheme, Secrets, SignedTimestamp, Webhooks, WebhooksBuilder,
+    Endpoint, EventRouter, Job, ManualClock, Provider, Secrets, Webhooks, WebhooksBuilder,
+    provider::{Answer, Answers, Envelope, HmacScheme, Part, Scheme, SignedTimestamp},
     testing::{Runs, Sender},
 };
 

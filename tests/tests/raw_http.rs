@@ -19,7 +19,10 @@ use base64::{Engine as _, engine::general_purpose::STANDARD};
 use http::HeaderName;
 use serde::Deserialize;
 use tower::util::MapRequestLayer;
-use tower_webhooks::{Endpoint, Envelope, HmacScheme, Provider, Scheme, Secrets, Webhooks};
+use tower_webhooks::{
+    Endpoint, Provider, Secrets, Webhooks,
+    provider::{Envelope, HmacScheme, Scheme},
+};
 use tower_webhooks_inbox::EventState;
 use tower_webhooks_tests::{FaultyInbox, Server};
 

@@ -6,9 +6,11 @@ use std::collections::HashMap;
 use axum::Json;
 use http::HeaderName;
 use tower_webhooks::{
-    Decide, Endpoint, EventInfo, EventRouter, Events, Handler, HmacScheme, Job, KeyEncoding,
-    MemoryInbox, Part, Provider, Scheme, Secret, SecretErrorKind, Secrets, SetupError, StartError,
-    WebhookLayer, Webhooks, providers, router::SetupProblem,
+    Decide, Endpoint, EventRouter, Handler, Job, MemoryInbox, Provider, Secret, SecretErrorKind,
+    Secrets, SetupError, StartError, WebhookLayer, Webhooks,
+    provider::{EventInfo, Events, HmacScheme, KeyEncoding, Part, Scheme},
+    providers,
+    router::SetupProblem,
 };
 use tower_webhooks_inbox::InboxErrorKind;
 use tower_webhooks_tests::{FaultyInbox, SECRET, acme};
@@ -138,7 +140,7 @@ async fn a_type_outside_a_complete_list_does_not_start_and_the_nearest_is_named(
         .events(EventRouter::new().on(pattern, works))
     };
     for (pattern, nearest) in [
-        ("order.payed", Some("order.paid")),
+        ("orders.paid", Some("order.paid")),
         ("Order.paid", Some("order.paid")),
         ("xyz", None),
         ("refund.*", None),

@@ -4,8 +4,10 @@ use std::{fmt::Write as _, time::Duration};
 
 use comfy_table::{ContentArrangement, Table, presets::NOTHING};
 use tower_webhooks_core::{
-    Answer, Encoding, Layout, Locator, Prefix, Provider, Resigned, Scheme, SentValue,
-    TimestampPlace,
+    Provider,
+    provider::{
+        Answer, Encoding, Layout, Locator, Prefix, Scheme, SentValue, SignedAnew, TimestampPlace,
+    },
 };
 
 const COLUMNS: [&str; 8] = [
@@ -27,7 +29,7 @@ pub(crate) fn table(providers: &[Provider]) -> String {
         .set_content_arrangement(ContentArrangement::Disabled)
         .set_header(COLUMNS)
         .add_rows(providers.iter().map(|provider| {
-            let ours = match provider.ours().len() {
+            let ours = match provider.assumptions().len() {
                 0 => "none".to_owned(),
                 1 => "1 value".to_owned(),
                 values => format!("{values} values"),
@@ -54,8 +56,14 @@ pub(crate) fn markdown(providers: &[Provider]) -> String {
     lines.extend(
         providers
             .iter()
-            .filter(|provider| !provider.ours().is_empty())
-            .map(|provider| format!("* **{}**: {}.", provider.name(), provider.ours().join("; "))),
+            .filter(|provider| !provider.assumptions().is_empty())
+            .map(|provider| {
+                format!(
+                    "* **{}**: {}.",
+                    provider.name(),
+                    provider.assumptions().join("; ")
+                )
+            }),
     );
     lines.join("\n")
 }
@@ -148,11 +156,14 @@ pub(crate) fn full(provider: &Provider) -> String {
         page.line("also sent", &format!("{}: {what}, not signed", sent.header));
     }
     for reply in provider.replies() {
-        let (event, budget) = (&reply.event_type, reply.budget_ms);
+        let (event, budget) = (&reply.event_type, reply.budget.as_millis());
         page.line("replies", &format!("{event} within {budget} ms"));
     }
     page.list("not covered by the signature", provider.not_covered());
-    page.list("ours, since its documents leave it open", provider.ours());
+    page.list(
+        "ours, since its documents leave it open",
+        provider.assumptions(),
+    );
 
     let complete = if provider.events().complete {
         "events, all that there are"
@@ -265,18 +276,14 @@ fn retries(provider: &Provider) -> String {
     } else {
         format!("after {}", delays(provider))
     };
-    if let Some(seconds) = retries.deadline_seconds {
-        let _ = write!(
-            text,
-            "; waits {} for an answer",
-            short(Duration::from_secs(seconds))
-        );
+    if let Some(deadline) = retries.deadline {
+        let _ = write!(text, "; waits {} for an answer", short(deadline));
     }
     if provider.scheme().timestamp().is_some() {
-        text.push_str(match retries.resigned {
-            Resigned::No => "; not signed anew",
-            Resigned::Unknown => "; whether signed anew is unknown",
-            Resigned::Yes => "; signed anew",
+        text.push_str(match retries.signed_anew {
+            SignedAnew::No => "; not signed anew",
+            SignedAnew::Unknown => "; whether signed anew is unknown",
+            SignedAnew::Yes => "; signed anew",
         });
     }
     if let Some(afterwards) = &retries.afterwards {
@@ -306,7 +313,7 @@ fn short(duration: Duration) -> String {
 #[cfg(test)]
 mod tests {
     use http::HeaderName;
-    use tower_webhooks_core::{HmacScheme, Part, SignedTimestamp, TokenScheme};
+    use tower_webhooks_core::provider::{HmacScheme, Part, SignedTimestamp, TokenScheme};
 
     use super::*;
 
@@ -358,8 +365,12 @@ mod tests {
     #[test]
     fn a_bar_stays_within_its_cell_of_a_markdown_table() {
         let scheme = Scheme::Token(TokenScheme::new(HeaderName::from_static("x-key")));
-        let provider = Provider::new("acme", scheme, tower_webhooks_core::Envelope::new("/type"))
-            .with_ours(["a|b"]);
+        let provider = Provider::new(
+            "acme",
+            scheme,
+            tower_webhooks_core::provider::Envelope::new("/type"),
+        )
+        .with_assumptions(["a|b"]);
         assert_eq!(cells(&["a|b", "c"]), "| a\\|b | c |");
         assert!(markdown(&[provider]).ends_with("* **acme**: a|b."));
     }

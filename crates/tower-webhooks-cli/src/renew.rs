@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, ops::Range};
 
 use http::{HeaderName, HeaderValue};
 use serde_json::value::RawValue;
-use tower_webhooks_core::{Place, Provider};
+use tower_webhooks_core::{Provider, provider::Place};
 use uuid::Uuid;
 
 /// The member that tells two events apart where a provider sends no id.
@@ -103,7 +103,11 @@ fn new_text(old: &str) -> String {
 mod tests {
     use bytes::Bytes;
     use http::HeaderMap;
-    use tower_webhooks_core::{Delivery, Envelope, HmacScheme, Restored, Scheme, Text, providers};
+    use tower_webhooks_core::{
+        Delivery, Restored, Text,
+        provider::{Envelope, HmacScheme, Scheme},
+        providers,
+    };
 
     use super::*;
 

@@ -34,7 +34,7 @@ fn the_markdown_table_is_followed_by_what_is_ours() {
         assert!(line.starts_with("| ") && line.ends_with(" |"), "{line}");
     }
     for provider in providers::all() {
-        for value in provider.ours() {
+        for value in provider.assumptions() {
             assert!(ours.contains(value.as_str()), "{value}");
         }
     }
@@ -61,7 +61,7 @@ fn one_in_full_shows_all_that_is_known() {
         let page = ran.stdout;
         assert!(page.starts_with(&format!("{} ({})\n", provider.title(), provider.name())));
         assert!(page.contains(provider.source().unwrap().as_str()), "{page}");
-        for text in provider.ours().iter().chain(provider.not_covered()) {
+        for text in provider.assumptions().iter().chain(provider.not_covered()) {
             assert!(page.contains(&format!("\n  - {text}\n")), "{page}");
         }
         for event in &provider.events().list {

@@ -6,7 +6,7 @@ mod support;
 
 use serde_json::{Value, json};
 use support::{Ran, SECRET, assert_one_line, finish_showing_token, run, run_with, webhooks, write};
-use tower_webhooks_core::{Scheme, providers};
+use tower_webhooks_core::{provider::Scheme, providers};
 
 const BODY: &str = r#"{"event":"link.opened","timestamp":"2026-03-02T10:15:00Z","data":{}}"#;
 

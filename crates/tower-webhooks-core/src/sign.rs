@@ -185,8 +185,8 @@ impl Signer {
                         Err(_) => continue,
                     }
                 }
-                SentValue::Milliseconds => crate::TimeUnit::Milliseconds.write(at),
-                SentValue::Seconds => crate::TimeUnit::Seconds.write(at),
+                SentValue::Milliseconds => crate::provider::TimeUnit::Milliseconds.write(at),
+                SentValue::Seconds => crate::provider::TimeUnit::Seconds.write(at),
             };
             headers.insert(sent.header.clone(), plain(value)?);
         }

@@ -47,10 +47,6 @@ impl Text {
     pub(crate) fn slice_ref(&self, part: &str) -> Self {
         Self(self.0.slice_ref(part))
     }
-
-    pub(crate) fn memory(&self) -> &Bytes {
-        self.0.as_bytes()
-    }
 }
 
 impl Deref for Text {

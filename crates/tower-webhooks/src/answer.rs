@@ -5,7 +5,10 @@ use http::{
     HeaderValue, Response, StatusCode,
     header::{ALLOW, CONTENT_TYPE, RETRY_AFTER},
 };
-use tower_webhooks_core::{Answer, Answers, Rejection, RejectionKind};
+use tower_webhooks_core::{
+    Rejection, RejectionKind,
+    provider::{Answer, Answers},
+};
 use tower_webhooks_inbox::Reply;
 
 /// How long a sender is asked to wait after a 503: long enough for a restart,

@@ -4,6 +4,7 @@ use std::{error::Error, fmt, future::Future, sync::Arc, time::Duration};
 
 use http::request::Parts;
 use moka::future::Cache;
+use tokio::sync::Semaphore;
 use tower_webhooks_core::{Provider, RejectionKind, Secrets, Text, Verifier};
 use tower_webhooks_inbox::BoxFuture;
 
@@ -18,6 +19,10 @@ const REMEMBERED_TENANTS: u64 = 10_000;
 /// The longest key: with the number of tenants, what bounds the memory that
 /// made-up ones take.
 const MAX_KEY_BYTES: usize = 256;
+
+/// How many lookups run at once: anybody can cause one, and a pool of database
+/// connections is small.
+const LOOKUPS_AT_ONCE: usize = 32;
 
 /// How long a lookup's answer is used again: so long a removed secret still
 /// counts, and a new one does not yet.
@@ -109,6 +114,7 @@ impl<S: SecretSource> ErasedSource for S {
 pub(crate) struct Lookup {
     source: Arc<dyn ErasedSource>,
     remembered: Cache<Text, Option<Arc<Verifier>>>,
+    places: Arc<Semaphore>,
     template: Template,
 }
 
@@ -130,6 +136,7 @@ impl Lookup {
                 .max_capacity(REMEMBERED_TENANTS)
                 .time_to_live(REMEMBERED_FOR)
                 .build(),
+            places: Arc::new(Semaphore::new(LOOKUPS_AT_ONCE)),
             template: Template {
                 provider,
                 public_url,
@@ -171,6 +178,9 @@ impl Lookup {
     ) -> Result<Option<Arc<Verifier>>, Arc<Box<dyn Error + Send + Sync>>> {
         self.remembered
             .try_get_with(key.clone(), async {
+                // What is remembered waits for nobody; made-up tenants wait for
+                // each other.
+                let _place = self.places.acquire().await?;
                 let Some(tenant) = self.source.look_up(key).await? else {
                     return Ok(None);
                 };

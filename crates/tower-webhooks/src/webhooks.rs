@@ -8,11 +8,11 @@ use tower_webhooks_core::{Clock, SetupError, Text};
 use tower_webhooks_inbox::{Committer, CommitterOptions, Inbox, InboxError};
 
 use crate::{
-    Endpoint, EndpointService, WebhookLayer, Worker,
-    endpoint::{Common, DEFAULT_MAX_BYTES_IN_FLIGHT},
-    layer::{budget::ByteBudget, gate::Gate},
+    DeadJob, DoneJob, DrainReport, Endpoint, EndpointService, WebhookLayer, Worker,
+    endpoint::{Common, DEFAULT_MAX_BYTES_IN_FLIGHT, Opened},
+    layer::budget::ByteBudget,
     router::{Routes, SetupProblems},
-    worker::{DeadJob, DoneJob, DrainReport, HandledEndpoint, WorkerHandle},
+    worker::{HandledEndpoint, WorkerHandle},
 };
 
 /// What the last commit of a drain may take beyond the time given.
@@ -28,7 +28,7 @@ const LAST_COMMIT: Duration = Duration::from_secs(1);
 /// [`drain`](Self::drain) is the way to stop.
 #[must_use = "dropping it stops the worker"]
 pub struct Webhooks {
-    gates: BTreeMap<Text, (Arc<Gate>, Vec<String>)>,
+    endpoints: BTreeMap<Text, (Opened, Vec<String>)>,
     committer: Committer,
     inbox: Arc<dyn Inbox>,
     budget: ByteBudget,
@@ -119,8 +119,8 @@ impl Webhooks {
     ///
     /// [`UnknownEndpoint`] when none has that name.
     pub fn layer(&self, endpoint: &str) -> Result<WebhookLayer, UnknownEndpoint> {
-        self.gate(endpoint)
-            .map(|gate| WebhookLayer::new(Arc::clone(gate)))
+        self.opened(endpoint)
+            .map(|opened| WebhookLayer::new(Arc::clone(&opened.gate)))
     }
 
     /// An endpoint ready to mount, which answers what its provider wants.
@@ -129,8 +129,7 @@ impl Webhooks {
     ///
     /// [`UnknownEndpoint`] when none has that name.
     pub fn endpoint(&self, endpoint: &str) -> Result<EndpointService, UnknownEndpoint> {
-        self.gate(endpoint)
-            .map(|gate| EndpointService::new(Arc::clone(gate)))
+        self.opened(endpoint).map(EndpointService::new)
     }
 
     /// The event types and patterns that an endpoint handles.
@@ -139,16 +138,16 @@ impl Webhooks {
     ///
     /// [`UnknownEndpoint`] when none has that name.
     pub fn event_types(&self, endpoint: &str) -> Result<&[String], UnknownEndpoint> {
-        self.gates
+        self.endpoints
             .get(endpoint)
             .map(|(_, types)| types.as_slice())
             .ok_or_else(|| UnknownEndpoint(endpoint.into()))
     }
 
-    fn gate(&self, endpoint: &str) -> Result<&Arc<Gate>, UnknownEndpoint> {
-        self.gates
+    fn opened(&self, endpoint: &str) -> Result<&Opened, UnknownEndpoint> {
+        self.endpoints
             .get(endpoint)
-            .map(|(gate, _)| gate)
+            .map(|(opened, _)| opened)
             .ok_or_else(|| UnknownEndpoint(endpoint.into()))
     }
 
@@ -220,7 +219,7 @@ impl Drop for Webhooks {
 impl fmt::Debug for Webhooks {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Webhooks")
-            .field("endpoints", &self.gates.keys())
+            .field("endpoints", &self.endpoints.keys())
             .field("accepting", &self.is_accepting())
             .finish_non_exhaustive()
     }
@@ -310,7 +309,7 @@ impl WebhooksBuilder {
             clock: self.clock,
             extensions: self.extensions,
         };
-        let mut gates = BTreeMap::new();
+        let mut opened = BTreeMap::new();
         let mut handled = Vec::new();
         for endpoint in endpoints {
             let name = endpoint.name.clone();
@@ -330,16 +329,13 @@ impl WebhooksBuilder {
                 Arc::clone(&endpoint.provider),
                 Arc::clone(&routes),
             ));
-            let gate = endpoint
+            let open = endpoint
                 .open(&common, routes)
                 .map_err(|error| StartError::Endpoint {
                     endpoint: name.clone(),
                     error,
                 })?;
-            if gates
-                .insert(name.clone(), (Arc::new(gate), types))
-                .is_some()
-            {
+            if opened.insert(name.clone(), (open, types)).is_some() {
                 return Err(StartError::Name(name));
             }
         }
@@ -354,7 +350,7 @@ impl WebhooksBuilder {
             .into_iter()
             .fold(worker, |worker, change| change(worker));
         Ok(Webhooks {
-            gates,
+            endpoints: opened,
             committer: common.committer,
             inbox,
             budget: common.budget,

@@ -1,7 +1,7 @@
 use std::convert::Infallible;
 
 use http::{Method, Uri};
-use tower_webhooks_core::Scheme;
+use tower_webhooks_core::provider::Scheme;
 
 use crate::failure::Failure;
 

@@ -3,7 +3,10 @@ use std::{io::Write, sync::Arc, time::Duration, time::SystemTime};
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue};
 use serde::Serialize;
-use tower_webhooks_core::{Delivery, Place, Prefix, Provider, Restored, Scheme, Signer, Text};
+use tower_webhooks_core::{
+    Delivery, Provider, Restored, Signer, Text,
+    provider::{Place, Prefix, Scheme},
+};
 
 use crate::{
     args::{BodyArgs, HeaderArgs, ProviderArg, SecretArgs},
@@ -66,10 +69,9 @@ pub(crate) struct Args {
 
 pub(crate) fn run(args: Args, out: &mut impl Write) -> Result<(), Failure> {
     let provider = args.provider.provider;
-    let deadline = provider.retries().deadline_seconds;
     let timeout = args
         .timeout
-        .or_else(|| deadline.map(Duration::from_secs))
+        .or(provider.retries().deadline)
         .unwrap_or(DEFAULT_TIMEOUT);
     let poster = Poster::new(&args.url, timeout)?;
     let mut signer = Signer::new(provider.clone(), args.secret.one()?).with_url(args.url);

@@ -5,7 +5,7 @@ use std::fmt;
 use http::HeaderName;
 use serde::{Deserialize, Serialize};
 
-use crate::{ProviderError, provider::Mistake};
+use crate::provider::{Mistake, ProviderError};
 
 const HEADER: &str = "header:";
 const EVENT_TYPE: &str = "event-type";

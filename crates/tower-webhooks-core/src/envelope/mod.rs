@@ -1,7 +1,7 @@
 //! Where an event's type, id, time and data lie in a delivery.
 //!
 //! ```
-//! use tower_webhooks_core::Envelope;
+//! use tower_webhooks_core::provider::Envelope;
 //!
 //! // {"id":"evt_1","kind":"paid","payload":{…}}
 //! let envelope = Envelope::new("/kind").with_id("/id").with_data("/payload");
@@ -184,16 +184,9 @@ impl EventHead {
         self.occurred_at
     }
 
-    /// The payload's bytes, which are JSON; `null` where the envelope has none.
+    /// The payload, as JSON text; `null` where the envelope has none.
     #[must_use]
-    pub fn data(&self) -> &Bytes {
-        self.data.memory()
-    }
-
-    /// The same as text: what decodes it need not look again whether it is
-    /// UTF-8.
-    #[must_use]
-    pub const fn json(&self) -> &Text {
+    pub const fn data(&self) -> &Text {
         &self.data
     }
 }
@@ -213,28 +206,28 @@ impl fmt::Debug for EventHead {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, thiserror::Error)]
 #[non_exhaustive]
 pub enum Unusable {
-    /// The body is not one JSON document in UTF-8.
-    #[error("the body is not one JSON document")]
-    NotJson,
-    /// The body is JSON, but no object that could hold an envelope.
-    #[error("the body is not a JSON object")]
-    NotAnObject,
     /// A field of the envelope stands in the body twice: two readers could
     /// see two events.
     #[error("a field of the envelope stands in the body twice")]
     DuplicateField,
-    /// The envelope names no event type.
-    #[error("the envelope names no event type")]
-    TypeMissing,
-    /// The event type is not text of 1 to 255 printable ASCII characters.
-    #[error("the event type is not 1 to 255 printable ASCII characters")]
-    TypeMalformed,
     /// The event id is not text of 1 to 255 printable ASCII characters.
     #[error("the event id is not 1 to 255 printable ASCII characters")]
     IdMalformed,
     /// The envelope has no id although this provider sends one.
     #[error("the envelope has no event id")]
     IdMissing,
+    /// The body is JSON, but no object that could hold an envelope.
+    #[error("the body is not a JSON object")]
+    NotAnObject,
+    /// The body is not one JSON document in UTF-8.
+    #[error("the body is not one JSON document")]
+    NotJson,
+    /// The event type is not text of 1 to 255 printable ASCII characters.
+    #[error("the event type is not 1 to 255 printable ASCII characters")]
+    TypeMalformed,
+    /// The envelope names no event type.
+    #[error("the envelope names no event type")]
+    TypeMissing,
 }
 
 impl Unusable {
@@ -242,13 +235,13 @@ impl Unusable {
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
-            Self::NotJson => "not-json",
-            Self::NotAnObject => "not-an-object",
             Self::DuplicateField => "duplicate-field",
-            Self::TypeMissing => "type-missing",
-            Self::TypeMalformed => "type-malformed",
             Self::IdMalformed => "id-malformed",
             Self::IdMissing => "id-missing",
+            Self::NotAnObject => "not-an-object",
+            Self::NotJson => "not-json",
+            Self::TypeMalformed => "type-malformed",
+            Self::TypeMissing => "type-missing",
         }
     }
 }

@@ -304,10 +304,11 @@ struct Source<'r, 'b> {
 }
 
 impl<'b> Source<'_, 'b> {
-    /// A type or an id: every part present, and fit to be a name.
+    /// A type or an id: every part present, and fit to be a name. Parts that
+    /// are joined have one reading: no part but the last holds what joins them.
     fn name(&self, locator: &Locator, event_type: Option<&Text>) -> Found {
         let mut whole: Option<Text> = None;
-        for part in &locator.parts {
+        for (index, part) in locator.parts.iter().enumerate() {
             let found = part
                 .any
                 .iter()
@@ -317,6 +318,13 @@ impl<'b> Source<'_, 'b> {
             let Found::Text(mut text) = found else {
                 return found;
             };
+            let is_last = index.saturating_add(1) == locator.parts.len();
+            if text.is_empty() {
+                return Found::Malformed;
+            }
+            if !is_last && (locator.join.is_empty() || text.contains(&*locator.join)) {
+                return Found::Malformed;
+            }
             if part.lower_case && text.bytes().any(|byte| byte.is_ascii_uppercase()) {
                 text = Text::from(text.to_ascii_lowercase());
             }
@@ -335,12 +343,16 @@ impl<'b> Source<'_, 'b> {
     fn text(&self, place: &Place, event_type: Option<&Text>) -> Found {
         match place {
             Place::EventType => event_type.cloned().map_or(Found::Nothing, Found::Text),
-            Place::Header(name) => match self.headers.get(name) {
-                None => Found::Nothing,
-                Some(value) => value
-                    .to_str()
-                    .map_or(Found::Malformed, |text| Found::Text(Text::from(text))),
-            },
+            Place::Header(name) => {
+                let mut values = self.headers.get_all(name).iter();
+                match (values.next(), values.next()) {
+                    (None, _) => Found::Nothing,
+                    (Some(_), Some(_)) => Found::Malformed,
+                    (Some(value), None) => value
+                        .to_str()
+                        .map_or(Found::Malformed, |text| Found::Text(Text::from(text))),
+                }
+            }
             Place::Pointer(pointer) => {
                 match self.plan.slot(pointer).and_then(|slot| self.raw(slot)) {
                     None => Found::Nothing,

@@ -2,8 +2,8 @@
 
 use http::HeaderValue;
 
-use super::Provider;
 use crate::{
+    Provider,
     scheme::{Layout, Part, Scheme},
     timestamp::TimestampPlace,
 };

@@ -8,8 +8,9 @@ use std::{
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, Method, Uri};
 use tower_webhooks_core::{
-    Delivery, Head, Provider, RejectionKind, Scheme, Secret, Secrets, SignedTimestamp, Signer,
-    TimestampPlace, Verifier, providers,
+    Delivery, Head, Provider, RejectionKind, Secret, Secrets, Signer, Verifier,
+    provider::{Scheme, SignedTimestamp, TimestampPlace},
+    providers,
 };
 
 pub(super) const SECRET: &str = "conformance-Secret_of-this-test-0001";

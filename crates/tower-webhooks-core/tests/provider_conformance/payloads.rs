@@ -107,9 +107,9 @@ fn every_sample_decodes_into_its_payload_type_and_back() {
     for case in Case::all() {
         let delivery = case.check(&case.sign()).unwrap();
         let data = delivery.event().unwrap().data().clone();
-        let again = payloads(case.provider.name())[case.event_type.as_str()](&data)
+        let again = payloads(case.provider.name())[case.event_type.as_str()](data.as_bytes())
             .unwrap_or_else(|error| panic!("{}: {error}", case.name()));
-        let data = serde_json::from_slice(&data).unwrap();
+        let data = serde_json::from_str(&data).unwrap();
         assert_eq!(without_nulls(again), without_nulls(data), "{}", case.name());
     }
 }

@@ -5,7 +5,8 @@ use std::{sync::Arc, time::Duration};
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue};
 use tower_webhooks_core::{
-    Answer, Provider, RejectionKind, Resigned,
+    Provider, RejectionKind,
+    provider::{Answer, SignedAnew},
     providers::{self, cryptomate, mppcash},
 };
 
@@ -31,7 +32,7 @@ fn descriptions_hold_together_and_survive_toml_and_json() {
             "{name}"
         );
         assert!(!provider.not_covered().is_empty(), "{name}");
-        assert!(!provider.ours().is_empty(), "{name}");
+        assert!(!provider.assumptions().is_empty(), "{name}");
         for reply in provider.replies() {
             assert!(provider.events().find(&reply.event_type).is_some());
         }
@@ -70,8 +71,12 @@ fn documented_answers_retries_and_budgets() {
     for (name, minutes, deadline) in [
         ("cryptomate", &[][..], None),
         ("devdraft", &[], None),
-        ("m2m", &[1, 5, 30, 120], Some(30)),
-        ("monterrey", &[1, 5, 30, 120, 1_440], Some(30)),
+        ("m2m", &[1, 5, 30, 120], Some(Duration::from_secs(30))),
+        (
+            "monterrey",
+            &[1, 5, 30, 120, 1_440],
+            Some(Duration::from_secs(30)),
+        ),
         ("mppcash", &[], None),
     ] {
         let delays: Vec<_> = minutes
@@ -80,8 +85,12 @@ fn documented_answers_retries_and_budgets() {
             .collect();
         let provider = provider(name);
         assert_eq!(provider.retries().delays, delays, "{name}");
-        assert_eq!(provider.retries().deadline_seconds, deadline, "{name}");
-        assert_eq!(provider.retries().resigned, Resigned::Unknown, "{name}");
+        assert_eq!(provider.retries().deadline, deadline, "{name}");
+        assert_eq!(
+            provider.retries().signed_anew,
+            SignedAnew::Unknown,
+            "{name}"
+        );
         assert!(!provider.events().complete, "{name}");
     }
     let cryptomate = provider("cryptomate");
@@ -89,7 +98,7 @@ fn documented_answers_retries_and_budgets() {
         panic!("one event is answered with a decision");
     };
     assert_eq!(decision.event_type, "cards.authorization.pending");
-    assert_eq!(decision.budget_ms, 1_000);
+    assert_eq!(decision.budget, Duration::from_secs(1));
 }
 
 #[test]

@@ -23,6 +23,8 @@ struct Shared {
     /// What is being received is refused too.
     closed: AtomicBool,
     idle: Notify,
+    /// Told when there was no room for a body.
+    pressed: Notify,
 }
 
 /// The bytes of one body; given back on drop.
@@ -42,6 +44,7 @@ impl ByteBudget {
             refusing: AtomicBool::new(false),
             closed: AtomicBool::new(false),
             idle: Notify::new(),
+            pressed: Notify::new(),
         }))
     }
 
@@ -72,6 +75,11 @@ impl ByteBudget {
         self.0.closed.store(true, Ordering::SeqCst);
     }
 
+    /// Waits until another body finds no room.
+    pub(crate) async fn pressed(&self) {
+        self.0.pressed.notified().await;
+    }
+
     /// Waits until everything that was let in is stored. What is still being
     /// received does not count: it will find the door closed.
     pub(crate) async fn idle(&self) {
@@ -97,6 +105,8 @@ impl BytePermit {
             .is_ok();
         if grown {
             self.bytes += by;
+        } else {
+            shared.pressed.notify_waiters();
         }
         grown
     }

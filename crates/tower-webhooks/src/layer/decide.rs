@@ -11,7 +11,12 @@ use tower_webhooks_core::{Delivery, RejectionKind, Text};
 use tower_webhooks_inbox::{DecidedBy, RecordReply, Recorded, Reply, Reserve, Reserved, body_key};
 use tracing::Instrument as _;
 
-use super::{budget::BytePermit, gate::Gate, intake::refused, receive::Received};
+use super::{
+    budget::BytePermit,
+    gate::Gate,
+    intake::{Intake, refused},
+    receive::Received,
+};
 use crate::{
     Job,
     job::{Attempt, Parts},
@@ -29,6 +34,7 @@ const LOOK_AGAIN: Duration = Duration::from_millis(20);
 /// One delivery that wants a decision.
 pub(super) struct Decision {
     gate: Arc<Gate>,
+    intake: Arc<Intake>,
     route: ReplyRoute,
     delivery: Delivery,
     headers: HeaderMap,
@@ -36,14 +42,23 @@ pub(super) struct Decision {
 }
 
 impl Decision {
-    pub(super) fn new(gate: &Arc<Gate>, route: ReplyRoute, received: Received) -> Self {
-        Self {
+    /// The decision that a delivery wants, or the delivery where it wants none.
+    pub(super) fn wanted(
+        gate: &Arc<Gate>,
+        intake: &Arc<Intake>,
+        received: Received,
+    ) -> Result<Self, Received> {
+        let Some(route) = intake.reply_for(&received.delivery).cloned() else {
+            return Err(received);
+        };
+        Ok(Self {
             gate: Arc::clone(gate),
+            intake: Arc::clone(intake),
             route,
             delivery: received.delivery,
             headers: received.parts.headers,
             permit: received.permit,
-        }
+        })
     }
 
     /// Decides in a task of its own, so that a client that hangs up changes
@@ -71,9 +86,7 @@ impl Decision {
 
     async fn decide(self, budget: Duration) -> Result<Reply, RejectionKind> {
         let started = Instant::now();
-        let Some(intake) = &self.gate.intake else {
-            return Err(RejectionKind::InboxUnavailable);
-        };
+        let intake = &self.intake;
         let mut event = intake.event(&self.delivery, &self.headers);
         // Once, not at every look.
         event.hash_body();
@@ -93,7 +106,9 @@ impl Decision {
                 .await
                 .map_err(|error| refused(&error))?;
             if !std::mem::replace(&mut counted, true) {
-                self.gate.meter.reserved(&reserved);
+                self.gate
+                    .meter
+                    .reserved(&reserved, event.unusable.is_some());
             }
             let (seq, token, reply, by) = match reserved {
                 Reserved::Recorded { reply, .. } => return Ok(reply),
@@ -113,6 +128,15 @@ impl Decision {
                 }
                 Reserved::Abandoned { seq, token } => {
                     let reason = Text::from_static("the first decision was cut off");
+                    (
+                        seq,
+                        token,
+                        self.route.info.default.clone(),
+                        DecidedBy::Default(reason),
+                    )
+                }
+                Reserved::New { seq, token } if event.unusable.is_some() => {
+                    let reason = Text::from_static("the body cannot be used");
                     (
                         seq,
                         token,
@@ -174,7 +198,7 @@ impl Decision {
                 .replies()
                 .iter()
                 .find(|rule| *event.event_type() == *rule.event_type)
-                .map(|rule| Duration::from_millis(rule.budget_ms))
+                .map(|rule| rule.budget)
         });
         self.route
             .info

@@ -20,13 +20,13 @@ use super::{
     budget::BytePermit,
     decide::Decision,
     gate::Gate,
-    intake::Storing,
+    intake::{Intake, Storing},
     receive::{Receive, Received},
 };
-use crate::{ack::ThroughGate, answer, router::ReplyRoute};
+use crate::{ack::ThroughGate, answer};
 
 pin_project! {
-    /// The answer of a [`WebhookService`](super::WebhookService).
+    /// The answer of a [`WebhookService`](crate::WebhookService).
     pub struct ResponseFuture<S, B, ReqBody>
     where
         S: Service<Request<B>>,
@@ -43,10 +43,11 @@ pin_project! {
 pin_project! {
     #[project = StateProj]
     enum State<F, R, Q, ReqBody> {
+        Refused { kind: RejectionKind },
         Receiving { #[pin] receive: Receive<ReqBody> },
         // The inner service becomes ready for what is verified: before, an
         // unverified sender would hold its place.
-        Waiting { waiting: Option<Waiting<Q>> },
+        Waiting { request: Option<Q>, kept: Option<Kept> },
         // The inner service proposes the answer.
         Proposing { #[pin] proposal: F, kept: Option<Kept> },
         // The answer waits until the event is durable.
@@ -55,17 +56,19 @@ pin_project! {
     }
 }
 
-/// A verified request and what is to be stored of it.
-struct Waiting<Q> {
-    request: Q,
-    kept: Option<Kept>,
-}
-
 /// What is left to store once the inner service has agreed.
 struct Kept {
+    intake: Arc<Intake>,
     delivery: Delivery,
     headers: HeaderMap,
     permit: BytePermit,
+}
+
+impl Kept {
+    fn store(self) -> Result<Storing, RejectionKind> {
+        self.intake
+            .store(&self.delivery, &self.headers, self.permit)
+    }
 }
 
 impl<S, B, ReqBody> ResponseFuture<S, B, ReqBody>
@@ -77,8 +80,9 @@ where
         Self {
             started: gate.accepting_since(),
             inner,
-            state: State::Receiving {
-                receive: Receive::new(&gate, parts, body),
+            state: match Receive::new(&gate, parts, body) {
+                Ok(receive) => State::Receiving { receive },
+                Err(kind) => State::Refused { kind },
             },
             gate,
             inner_body: PhantomData,
@@ -97,72 +101,77 @@ where
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let mut this = self.project();
+        // What was taken is missing only where the answer was given already: a
+        // future that is polled again then has nothing more to say.
         loop {
-            match this.state.as_mut().project() {
-                StateProj::Receiving { receive } => {
-                    let received = match ready!(receive.poll(this.gate, cx)) {
-                        Ok(received) => received,
-                        Err(kind) => return Poll::Ready(Ok(this.gate.refuse(kind))),
-                    };
-                    this.state.set(match reply_route(this.gate, &received) {
-                        Some(route) => State::Deciding {
-                            decision: Decision::new(this.gate, route, received).spawn(),
-                        },
-                        None => {
-                            let (request, kept) = propose(this.gate, received);
-                            let waiting = Some(Waiting { request, kept });
-                            State::Waiting { waiting }
-                        }
-                    });
+            let next = match this.state.as_mut().project() {
+                StateProj::Refused { kind } => {
+                    return Poll::Ready(Ok(this.gate.refuse(*kind)));
                 }
-                StateProj::Waiting { waiting } => {
+                StateProj::Receiving { receive } => {
+                    ready!(receive.poll(this.gate, cx)).map(|received| take_in(this.gate, received))
+                }
+                StateProj::Waiting { request, kept } => {
                     ready!(this.inner.poll_ready(cx))?;
-                    let Some(Waiting { request, kept }) = waiting.take() else {
-                        return Poll::Ready(Ok(this.gate.refuse(RejectionKind::Draining)));
+                    let Some(request) = request.take() else {
+                        return Poll::Pending;
                     };
                     let proposal = this.inner.call(request);
-                    this.state.set(State::Proposing { proposal, kept });
+                    let kept = kept.take();
+                    Ok(State::Proposing { proposal, kept })
                 }
                 StateProj::Proposing { proposal, kept } => {
                     let proposed = ready!(proposal.poll(cx))?;
-                    let intake = this.gate.intake.as_ref();
-                    let (Some(intake), Some(kept)) = (intake, kept.take()) else {
-                        return Poll::Ready(Ok(proposed));
-                    };
-                    if !proposed.status().is_success() {
-                        return Poll::Ready(Ok(proposed));
-                    }
-                    match intake.store(&kept.delivery, &kept.headers, kept.permit) {
-                        Ok(storing) => {
-                            let proposed = Some(proposed);
-                            this.state.set(State::Storing { storing, proposed });
+                    match kept.take() {
+                        Some(kept) if proposed.status().is_success() => {
+                            kept.store().map(|storing| State::Storing {
+                                storing,
+                                proposed: Some(proposed),
+                            })
                         }
-                        Err(kind) => return Poll::Ready(Ok(this.gate.refuse(kind))),
+                        _ => return Poll::Ready(Ok(proposed)),
                     }
                 }
-                StateProj::Storing { storing, proposed } => {
-                    let stored = ready!(storing.poll(cx));
-                    return Poll::Ready(Ok(match (stored, proposed.take()) {
-                        (Ok(()), Some(proposed)) => {
-                            this.gate.meter.answered(*this.started);
-                            proposed
-                        }
-                        (Ok(()), None) => this.gate.answers.acknowledge(),
-                        (Err(kind), _) => this.gate.refuse(kind),
-                    }));
-                }
+                StateProj::Storing { storing, proposed } => match ready!(storing.poll(cx)) {
+                    Ok(()) => {
+                        let Some(proposed) = proposed.take() else {
+                            return Poll::Pending;
+                        };
+                        this.gate.meter.answered(*this.started);
+                        return Poll::Ready(Ok(proposed));
+                    }
+                    Err(kind) => Err(kind),
+                },
                 StateProj::Deciding { decision } => {
                     let decided = ready!(Pin::new(decision).poll(cx));
                     return Poll::Ready(Ok(answer_decided(this.gate, *this.started, decided)));
                 }
-            }
+            };
+            this.state
+                .set(next.unwrap_or_else(|kind| State::Refused { kind }));
         }
     }
 }
 
-/// The delivery's reply handler, if it has one.
-pub(super) fn reply_route(gate: &Gate, received: &Received) -> Option<ReplyRoute> {
-    gate.intake.as_ref()?.reply_for(&received.delivery).cloned()
+/// What follows for an authentic request.
+fn take_in<F, R, B: From<Bytes>, ReqBody>(
+    gate: &Arc<Gate>,
+    received: Received,
+) -> State<F, R, Request<B>, ReqBody> {
+    let wanted = match &gate.intake {
+        Some(intake) => Decision::wanted(gate, intake, received),
+        None => Err(received),
+    };
+    match wanted {
+        Ok(decision) => State::Deciding {
+            decision: decision.spawn(),
+        },
+        Err(received) => {
+            let (request, kept) = propose(gate, received);
+            let request = Some(request);
+            State::Waiting { request, kept }
+        }
+    }
 }
 
 pub(super) fn answer_decided<B: From<Bytes>>(
@@ -188,7 +197,8 @@ fn propose<B: From<Bytes>>(gate: &Arc<Gate>, received: Received) -> (Request<B>,
         delivery,
         permit,
     } = received;
-    let kept = gate.intake.is_some().then(|| Kept {
+    let kept = gate.intake.as_ref().map(|intake| Kept {
+        intake: Arc::clone(intake),
         delivery: delivery.clone(),
         headers: parts.headers.clone(),
         permit,

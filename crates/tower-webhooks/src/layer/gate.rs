@@ -3,6 +3,7 @@
 use std::{
     fmt,
     sync::Arc,
+    task::{Context, Poll, ready},
     time::{Duration, Instant, SystemTime},
 };
 
@@ -30,7 +31,7 @@ pub(crate) struct Gate {
     pub(crate) meter: Arc<Meter>,
     pub(crate) answers: AnswerBook,
     /// Nothing where deliveries are only verified.
-    pub(crate) intake: Option<Intake>,
+    pub(crate) intake: Option<Arc<Intake>>,
 }
 
 /// Where the secrets come from.
@@ -60,6 +61,28 @@ pub(crate) struct Admission {
 pub(crate) enum Verifying {
     Ready(Arc<Verifier>),
     Waiting(BoxFuture<'static, Result<Arc<Verifier>, RejectionKind>>),
+}
+
+impl Admission {
+    /// Waits for the verifier where it is looked up, and for as long as that
+    /// took compares the time again.
+    pub(crate) fn verifier(
+        &mut self,
+        gate: &Gate,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<Arc<Verifier>, RejectionKind>> {
+        let lookup = match &mut self.verifier {
+            Verifying::Ready(verifier) => return Poll::Ready(Ok(Arc::clone(verifier))),
+            Verifying::Waiting(lookup) => lookup,
+        };
+        let verifier = ready!(lookup.as_mut().poll(cx))?;
+        self.at = gate.now();
+        verifier
+            .admit(&self.screened, self.at)
+            .map_err(|rejection| rejection.kind())?;
+        self.verifier = Verifying::Ready(Arc::clone(&verifier));
+        Poll::Ready(Ok(verifier))
+    }
 }
 
 impl Gate {

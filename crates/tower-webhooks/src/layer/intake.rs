@@ -14,7 +14,7 @@ use tokio::sync::Notify;
 use tower_webhooks_core::{Delivery, Provider, RejectionKind, Text};
 use tower_webhooks_inbox::{Committer, InboxError, InboxErrorKind, Inserted, NewEvent, Pending};
 
-use super::{budget::BytePermit, meter::Meter};
+use super::{budget::BytePermit, gate::Gate, meter::Meter};
 use crate::{
     endpoint::Common,
     router::{ReplyRoute, Routes},
@@ -45,32 +45,33 @@ const LEFT_OUT: [http::HeaderName; 6] = [
 ];
 
 impl Intake {
+    /// Takes in what passes the gate.
     pub(crate) fn new(
-        endpoint: Text,
-        provider: &Provider,
+        gate: &Gate,
         common: &Common,
         routes: Arc<Routes>,
-        meter: Arc<Meter>,
+        dedup_span: Option<Duration>,
     ) -> Self {
+        let provider = &gate.provider;
         Self {
-            endpoint,
+            endpoint: gate.name.clone(),
             committer: common.committer.clone(),
             extensions: common.extensions.clone(),
             routes,
-            meter,
+            meter: Arc::clone(&gate.meter),
             decided: Arc::new(Notify::new()),
             id_signed: provider.signs_id(),
-            dedup_span: provider.retry_span(),
+            dedup_span: dedup_span.unwrap_or_else(|| provider.dedup_span()),
         }
     }
 
-    /// The reply handler for a delivery, if its type has one.
+    /// The reply handler for a delivery, if its type has one. A body that names
+    /// no type could be one that wants a decision: it gets the first default.
     pub(crate) fn reply_for(&self, delivery: &Delivery) -> Option<&ReplyRoute> {
-        if !self.routes.has_replies() {
-            return None;
+        match delivery.event() {
+            Ok(event) => self.routes.reply_for(event.event_type()),
+            Err(_) => self.routes.first_reply(),
         }
-        let event = delivery.event().ok()?;
-        self.routes.reply_for(event.event_type())
     }
 
     pub(crate) fn event(&self, delivery: &Delivery, headers: &HeaderMap) -> NewEvent {

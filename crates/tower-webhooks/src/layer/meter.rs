@@ -94,7 +94,7 @@ impl Meter {
 
     /// The same for a delivery that wants a decision. Whoever finds one begun
     /// or made is a duplicate, also where the first decider is gone.
-    pub(crate) fn reserved(&self, reserved: &Reserved) {
+    pub(crate) fn reserved(&self, reserved: &Reserved, unusable: bool) {
         match reserved {
             Reserved::Abandoned { .. }
             | Reserved::InProgress { .. }
@@ -103,7 +103,10 @@ impl Meter {
                 self.accepted.increment(1);
                 self.conflict.increment(1);
             }
-            Reserved::New { .. } => self.accepted.increment(1),
+            Reserved::New { .. } => {
+                self.accepted.increment(1);
+                self.unusable.increment(u64::from(unusable));
+            }
         }
     }
 

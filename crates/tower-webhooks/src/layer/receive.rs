@@ -1,35 +1,41 @@
 //! Reads a body within its limits and verifies it.
 
 use std::{
-    future::Future,
     pin::Pin,
     task::{Context, Poll, ready},
+    time::Duration,
 };
 
 use bytes::{Buf, Bytes, BytesMut};
 use http::request::Parts;
 use http_body::Body;
 use pin_project_lite::pin_project;
-use tokio::time::{Sleep, sleep};
-use tower_webhooks_core::{Delivery, RejectionKind};
+use tokio::time::sleep;
+use tower_webhooks_core::{Delivery, RejectionKind, Verifier};
+use tower_webhooks_inbox::BoxFuture;
 
 use super::{
-    budget::BytePermit,
-    gate::{Admission, Gate, Verifying},
+    budget::{ByteBudget, BytePermit},
+    gate::{Admission, Gate},
 };
 
 pin_project! {
     /// From a request's head and unread body to a delivery.
     pub(crate) struct Receive<B> {
         // Stays where it is until it is handed on: it is large.
-        parts: Option<Parts>,
-        admitted: Result<Admission, RejectionKind>,
+        head: Option<Head>,
         #[pin]
         body: B,
         collected: Collected,
         // Set only when the body makes us wait: most bodies arrive with the head.
-        deadline: Option<Pin<Box<Sleep>>>,
+        stall: Option<BoxFuture<'static, RejectionKind>>,
     }
+}
+
+/// A request whose body is still coming.
+struct Head {
+    parts: Parts,
+    admission: Admission,
 }
 
 /// An authentic request and the permit for its bytes.
@@ -40,14 +46,15 @@ pub(crate) struct Received {
 }
 
 impl<B: Body> Receive<B> {
-    pub(crate) fn new(gate: &Gate, parts: Parts, body: B) -> Self {
-        Self {
-            admitted: gate.admit(&parts, &body.size_hint()),
-            parts: Some(parts),
+    /// Reads what the gate admits.
+    pub(crate) fn new(gate: &Gate, parts: Parts, body: B) -> Result<Self, RejectionKind> {
+        let admission = gate.admit(&parts, &body.size_hint())?;
+        Ok(Self {
+            head: Some(Head { parts, admission }),
             body,
             collected: Collected::default(),
-            deadline: None,
-        }
+            stall: None,
+        })
     }
 
     /// `gate` is the one that it was made with.
@@ -57,53 +64,69 @@ impl<B: Body> Receive<B> {
         cx: &mut Context<'_>,
     ) -> Poll<Result<Received, RejectionKind>> {
         let this = self.project();
-        let admission = match this.admitted {
-            Ok(admission) => admission,
-            Err(kind) => return Poll::Ready(Err(*kind)),
+        // Polled again after it was ready, there is nothing left to wait for.
+        let Some(Head { admission, .. }) = this.head else {
+            return Poll::Pending;
         };
-        if let Verifying::Waiting(lookup) = &mut admission.verifier {
-            let verifier = ready!(lookup.as_mut().poll(cx))?;
-            admission.at = gate.now();
-            verifier
-                .admit(&admission.screened, admission.at)
-                .map_err(|rejection| rejection.kind())?;
-            admission.verifier = Verifying::Ready(verifier);
-        }
+        let verifier = ready!(admission.verifier(gate, cx))?;
         let max = gate.limits.max_body_bytes;
         let read = read(this.body, this.collected, &mut admission.permit, max, cx);
         if read.is_pending() {
-            let deadline = this
-                .deadline
-                .get_or_insert_with(|| Box::pin(sleep(gate.limits.body_deadline)));
-            ready!(deadline.as_mut().poll(cx));
-            return Poll::Ready(Err(RejectionKind::BodyTimeout));
+            let stall = this.stall.get_or_insert_with(|| {
+                Box::pin(stall(gate.limits.body_deadline, gate.budget.clone()))
+            });
+            let kind = ready!(stall.as_mut().poll(cx));
+            return Poll::Ready(Err(kind));
         }
         ready!(read)?;
-        if this.deadline.is_some() {
+        if this.stall.is_some() {
             admission.at = gate.now();
         }
-        // Polled again after it was ready, there is nothing left.
-        let polled_again = Err(RejectionKind::BodyIncomplete);
-        let (Some(parts), Ok(admission)) = (
-            this.parts.take(),
-            std::mem::replace(this.admitted, polled_again),
-        ) else {
-            return Poll::Ready(Err(RejectionKind::BodyIncomplete));
-        };
-        let Verifying::Ready(verifier) = admission.verifier else {
-            return Poll::Ready(Err(RejectionKind::SecretLookupFailed));
-        };
         let body = std::mem::take(this.collected).into_bytes();
-        let delivery = gate.verify(&verifier, &parts, &admission.screened, body, admission.at)?;
+        this.head.take().map_or(Poll::Pending, |head| {
+            Poll::Ready(head.verify(gate, &verifier, body))
+        })
+    }
+}
+
+impl Head {
+    fn verify(
+        self,
+        gate: &Gate,
+        verifier: &Verifier,
+        body: Bytes,
+    ) -> Result<Received, RejectionKind> {
+        let Self { parts, admission } = self;
+        let delivery = gate.verify(verifier, &parts, &admission.screened, body, admission.at)?;
         let mut permit = admission.permit;
         if !permit.enter() {
-            return Poll::Ready(Err(RejectionKind::Draining));
+            return Err(RejectionKind::Draining);
         }
-        Poll::Ready(Ok(Received {
+        Ok(Received {
             parts,
             delivery,
             permit,
-        }))
+        })
+    }
+}
+
+/// How long a body that makes us wait keeps its bytes even when others need
+/// them. A sender that means well needs milliseconds.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// Frames that are taken in one go before other tasks, and the deadline, have
+/// their turn.
+const FRAMES_AT_ONCE: usize = 64;
+
+/// Why a body is not waited for any longer.
+async fn stall(deadline: Duration, budget: ByteBudget) -> RejectionKind {
+    let dispensable = async {
+        sleep(PATIENCE.min(deadline)).await;
+        budget.pressed().await;
+    };
+    tokio::select! {
+        () = sleep(deadline) => RejectionKind::BodyTimeout,
+        () = dispensable => RejectionKind::Overloaded,
     }
 }
 
@@ -115,6 +138,7 @@ fn read<B: Body>(
     max: usize,
     cx: &mut Context<'_>,
 ) -> Poll<Result<(), RejectionKind>> {
+    let mut frames = 0_usize;
     while let Some(frame) = ready!(body.as_mut().poll_frame(cx)) {
         let frame = frame.map_err(|_| RejectionKind::BodyIncomplete)?;
         // Trailers are no headers: nothing is ever read from them.
@@ -129,6 +153,11 @@ fn read<B: Body>(
             return Poll::Ready(Err(RejectionKind::Overloaded));
         }
         collected.push(data);
+        frames += 1;
+        if frames == FRAMES_AT_ONCE {
+            cx.waker().wake_by_ref();
+            return Poll::Pending;
+        }
     }
     Poll::Ready(Ok(()))
 }

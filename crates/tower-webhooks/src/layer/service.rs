@@ -12,7 +12,7 @@ use tower_service::Service;
 
 use super::{ResponseFuture, gate::Gate};
 
-/// What [`WebhookLayer`](super::WebhookLayer) makes of a service.
+/// What [`WebhookLayer`](crate::WebhookLayer) makes of a service.
 pub struct WebhookService<S, B = Body> {
     inner: S,
     gate: Arc<Gate>,

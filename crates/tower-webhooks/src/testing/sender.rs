@@ -19,7 +19,10 @@ impl Sender {
     /// # Errors
     ///
     /// [`SecretError`] when the secret is empty.
-    pub fn new(provider: Provider, secret: impl Into<String>) -> Result<Self, SecretError> {
+    pub fn new(
+        provider: impl Into<Arc<Provider>>,
+        secret: impl Into<String>,
+    ) -> Result<Self, SecretError> {
         Ok(Self {
             signer: Signer::new(provider, Secret::new(secret)?),
             uri: Uri::from_static("/"),

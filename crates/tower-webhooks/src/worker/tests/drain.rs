@@ -3,7 +3,7 @@
 use std::num::NonZeroUsize;
 
 use super::*;
-use crate::{Event, Handler, HandlerError, worker::DrainReport};
+use crate::{DrainReport, Event, Handler, HandlerError};
 
 /// Events whose data says for how many seconds their handler runs.
 fn events(log: &Log) -> EventRouter {
