@@ -17,43 +17,43 @@ use tower_webhooks_sqlite::{SqliteBuilder, SqliteInbox, rusqlite};
 
 /// On the disk that has the build, since the system's folder for temporary files
 /// is often in memory, which an inbox refuses.
-pub struct Folder(tempfile::TempDir);
+pub(crate) struct Folder(tempfile::TempDir);
 
 impl Folder {
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self(tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap())
     }
 
-    pub fn path(&self) -> PathBuf {
+    pub(crate) fn path(&self) -> PathBuf {
         self.0.path().join("webhooks.db")
     }
 
-    pub fn file(&self, name: &str) -> PathBuf {
+    pub(crate) fn file(&self, name: &str) -> PathBuf {
         self.0.path().join(name)
     }
 
-    pub fn builder(&self) -> SqliteBuilder {
+    pub(crate) fn builder(&self) -> SqliteBuilder {
         SqliteInbox::builder(self.path()).with_lock_wait(Duration::ZERO)
     }
 
-    pub async fn open(&self) -> SqliteInbox {
+    pub(crate) async fn open(&self) -> SqliteInbox {
         self.builder().open().await.unwrap()
     }
 
     /// The file as the `sqlite3` shell sees it.
-    pub fn shell(&self) -> Connection {
+    pub(crate) fn shell(&self) -> Connection {
         let connection = Connection::open(self.path()).unwrap();
         connection.busy_timeout(Duration::from_secs(5)).unwrap();
         connection
     }
 
     /// The answer to a question with one number.
-    pub fn count(&self, sql: &str) -> i64 {
+    pub(crate) fn count(&self, sql: &str) -> i64 {
         self.shell().query_row(sql, [], |row| row.get(0)).unwrap()
     }
 }
 
-pub fn event(id: &str) -> NewEvent {
+pub(crate) fn event(id: &str) -> NewEvent {
     let body = format!(r#"{{"order":"{id}"}}"#);
     let mut event = NewEvent::new("shop", body, SystemTime::UNIX_EPOCH);
     event.id = Some(id.into());
@@ -61,7 +61,7 @@ pub fn event(id: &str) -> NewEvent {
     event
 }
 
-pub async fn try_insert(inbox: &dyn Inbox, event: NewEvent) -> Result<Inserted, InboxError> {
+pub(crate) async fn try_insert(inbox: &dyn Inbox, event: NewEvent) -> Result<Inserted, InboxError> {
     let batch = Batch {
         inserts: vec![event],
         ..Batch::default()
@@ -69,11 +69,11 @@ pub async fn try_insert(inbox: &dyn Inbox, event: NewEvent) -> Result<Inserted, 
     inbox.apply(batch).await.map(|applied| applied.inserts[0])
 }
 
-pub async fn insert(inbox: &dyn Inbox, id: &str) -> Inserted {
+pub(crate) async fn insert(inbox: &dyn Inbox, id: &str) -> Inserted {
     try_insert(inbox, event(id)).await.unwrap()
 }
 
-pub async fn register(inbox: &dyn Inbox, handler: &str) {
+pub(crate) async fn register(inbox: &dyn Inbox, handler: &str) {
     let registration = Registration {
         endpoint: "shop".into(),
         handler: handler.into(),
@@ -88,7 +88,7 @@ pub async fn register(inbox: &dyn Inbox, handler: &str) {
     inbox.apply(batch).await.unwrap();
 }
 
-pub fn want(handler: &str, free: usize) -> Want {
+pub(crate) fn want(handler: &str, free: usize) -> Want {
     Want {
         endpoint: "shop".into(),
         handler: handler.into(),
@@ -96,7 +96,7 @@ pub fn want(handler: &str, free: usize) -> Want {
     }
 }
 
-pub async fn claim(inbox: &dyn Inbox, handler: &str, free: usize) -> Vec<Leased> {
+pub(crate) async fn claim(inbox: &dyn Inbox, handler: &str, free: usize) -> Vec<Leased> {
     let batch = Batch {
         claim: Some(Claim {
             worker: "worker".into(),
@@ -108,7 +108,7 @@ pub async fn claim(inbox: &dyn Inbox, handler: &str, free: usize) -> Vec<Leased>
     inbox.apply(batch).await.unwrap().claimed
 }
 
-pub fn done(job: &Leased, work: Option<Work>) -> Settle {
+pub(crate) fn done(job: &Leased, work: Option<Work>) -> Settle {
     Settle {
         key: job.key(),
         token: job.token,
@@ -117,7 +117,7 @@ pub fn done(job: &Leased, work: Option<Work>) -> Settle {
     }
 }
 
-pub async fn settle_all(inbox: &dyn Inbox, settles: Vec<Settle>) -> Vec<SettleResult> {
+pub(crate) async fn settle_all(inbox: &dyn Inbox, settles: Vec<Settle>) -> Vec<SettleResult> {
     let batch = Batch {
         settles,
         ..Batch::default()
