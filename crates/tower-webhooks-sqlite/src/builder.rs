@@ -111,7 +111,8 @@ impl SqliteBuilder {
     }
 
     /// The size of the write-ahead log, in bytes, beyond which writing waits for
-    /// readers until it can start over. Default four times the checkpoint's, 256 MB.
+    /// readers so that it can start over: 100 ms every two seconds, with a warning
+    /// each time. Default four times the checkpoint's, 256 MB.
     pub fn with_max_log_bytes(mut self, bytes: u64) -> Self {
         self.max_log_bytes = Some(bytes);
         self

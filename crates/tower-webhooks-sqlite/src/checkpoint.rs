@@ -5,7 +5,8 @@
 //! the slowest acknowledgements wait for. As soon as nothing was asked for a
 //! while, the rest goes, so that under an uneven load the first rule hardly ever
 //! applies. And when readers keep the log from starting over until it is larger
-//! than allowed, writing waits for them, so that it cannot fill the disk.
+//! than allowed, writing now and then waits a moment for them and says so, so
+//! that it cannot fill the disk unnoticed.
 
 use std::{
     path::{Path, PathBuf},
@@ -14,7 +15,7 @@ use std::{
 
 use rusqlite::Connection;
 
-use crate::{place, writer::FOREVER};
+use crate::{connection::Settings, place, writer::FOREVER};
 
 #[derive(Debug)]
 pub(crate) struct Checkpoints {
@@ -49,8 +50,8 @@ impl Checkpoints {
         if self.behind { IDLE } else { FOREVER }
     }
 
-    /// Notes a commit. True if the log has outgrown its limit, at most once a
-    /// second: readers that keep it large must not slow every commit.
+    /// Notes a commit. True if the log has outgrown its limit, but not again
+    /// shortly after: readers that keep it large must not slow every commit.
     pub(crate) fn is_too_large_after_commit(&mut self) -> bool {
         self.behind = true;
         let size = std::fs::metadata(&self.log).map_or(0, |file| file.len());
@@ -63,15 +64,14 @@ impl Checkpoints {
     }
 
     /// A checkpoint that fails costs nothing but room: the log is as durable.
-    pub(crate) fn run(&mut self, connection: &Connection, mode: Mode) {
-        let sql = match mode {
-            Mode::Passive => "PRAGMA wal_checkpoint(PASSIVE)",
-            Mode::Truncate => "PRAGMA wal_checkpoint(TRUNCATE)",
+    pub(crate) fn run(&mut self, connection: &Connection, settings: Settings, mode: Mode) {
+        let ran = match mode {
+            Mode::Passive => checkpoint(connection, "PRAGMA wal_checkpoint(PASSIVE)"),
+            Mode::Truncate => connection.busy_timeout(FORCE_WAIT).and_then(|()| {
+                let ran = checkpoint(connection, "PRAGMA wal_checkpoint(TRUNCATE)");
+                connection.busy_timeout(settings.busy_timeout).and(ran)
+            }),
         };
-        let ran = connection.query_row(sql, [], |row| {
-            let (busy, pages, done): (i64, i64, i64) = (row.get(0)?, row.get(1)?, row.get(2)?);
-            Ok((busy != 0, pages, done))
-        });
         match ran {
             Ok((true, pages, done)) if mode == Mode::Truncate => tracing::warn!(
                 pages,
@@ -88,8 +88,19 @@ impl Checkpoints {
     }
 }
 
+/// Whether somebody was in the way, the pages of the log, and those that are in
+/// the database now.
+fn checkpoint(connection: &Connection, sql: &str) -> rusqlite::Result<(bool, i64, i64)> {
+    connection.query_row(sql, [], |row| {
+        let busy: i64 = row.get(0)?;
+        Ok((busy != 0, row.get(1)?, row.get(2)?))
+    })
+}
+
 /// Long enough that a steady trickle shares checkpoints, short enough that most
 /// pauses have one.
 const IDLE: Duration = Duration::from_millis(200);
 
-const FORCE_AGAIN: Duration = Duration::from_secs(1);
+/// What an acknowledgement may wait for readers, and how seldom.
+const FORCE_WAIT: Duration = Duration::from_millis(100);
+const FORCE_AGAIN: Duration = Duration::from_secs(2);

@@ -143,3 +143,92 @@ fn is_busy(error: &rusqlite::Error) -> bool {
         Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked)
     )
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::{Duration, SystemTime};
+
+    use tower_webhooks_inbox::{Batch, NewEvent};
+
+    use super::*;
+    use crate::{place, schema};
+
+    const SETTINGS: Settings = Settings {
+        busy_timeout: Duration::from_secs(1),
+        checkpoint_pages: 1000,
+    };
+
+    fn open(path: &Path) -> Session {
+        place::create(path).unwrap();
+        let mut session = Session::open(path, SETTINGS).unwrap();
+        schema::prepare(session.connection_mut(), path, true).unwrap();
+        session
+    }
+
+    fn insert(session: &mut Session, path: &Path, id: &str) -> Result<(), Failure> {
+        let mut event = NewEvent::new("shop", vec![b'x'; 10_000], SystemTime::now());
+        event.id = Some(id.into());
+        let batch = Batch {
+            inserts: vec![event],
+            ..Batch::default()
+        };
+        let clock = StoreClock::system();
+        session
+            .transact(path, &clock, Boot::Beside, |tx| tx.apply(batch))
+            .map(drop)
+    }
+
+    #[test]
+    fn a_full_disk_is_named_and_nothing_needs_to_be_opened_anew() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("inbox.db");
+        let mut session = open(&path);
+        let limit = |session: &Session, pages: u32| {
+            let sql = format!("PRAGMA max_page_count = {pages}");
+            session
+                .connection()
+                .query_row(&sql, [], |_| Ok(()))
+                .unwrap();
+        };
+        insert(&mut session, &path, "1").unwrap();
+        // SQLite's own limit: the error of a full disk, from the same place.
+        limit(&session, 1);
+        for _ in 0..2 {
+            let failure = insert(&mut session, &path, "2").unwrap_err();
+            assert_eq!(failure.error.kind(), InboxErrorKind::Full);
+            assert!(failure.sound);
+        }
+        limit(&session, 1_000_000);
+        insert(&mut session, &path, "2").unwrap();
+        let stored: i64 = session
+            .connection()
+            .query_row("SELECT count(*) FROM event", [], |row| row.get(0))
+            .unwrap();
+        assert_eq!(stored, 2);
+    }
+
+    #[test]
+    fn after_a_failed_commit_the_connection_is_given_up() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("inbox.db");
+        let mut session = open(&path);
+        session
+            .connection()
+            .execute_batch(
+                "CREATE TABLE parent (id PRIMARY KEY);
+                 CREATE TABLE child (id REFERENCES parent DEFERRABLE INITIALLY DEFERRED);
+                 CREATE TRIGGER dangles AFTER INSERT ON event
+                 BEGIN INSERT INTO child VALUES (1); END",
+            )
+            .unwrap();
+        let failure = insert(&mut session, &path, "1").unwrap_err();
+        assert!(!failure.sound);
+        drop(session);
+        let session = Session::open(&path, SETTINGS).unwrap();
+        let stored: i64 = session
+            .connection()
+            .query_row("SELECT count(*) FROM event", [], |row| row.get(0))
+            .unwrap();
+        assert_eq!(stored, 0);
+    }
+}

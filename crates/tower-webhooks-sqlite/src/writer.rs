@@ -129,7 +129,8 @@ impl Writer {
 
     fn checkpoint(&mut self, mode: Mode) {
         if let Some(session) = &self.session {
-            self.checkpoints.run(session.connection(), mode);
+            self.checkpoints
+                .run(session.connection(), self.settings, mode);
         }
     }
 }

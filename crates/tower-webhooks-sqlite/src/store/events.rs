@@ -114,8 +114,7 @@ impl Tx<'_> {
     /// The event that has this key, and its hash.
     fn keyed(&self, event: &NewEvent, key: &str) -> rusqlite::Result<Option<(i64, [u8; 32])>> {
         self.first(
-            "SELECT seq, body_sha256 FROM event
-             WHERE key = ?1 AND endpoint = ?2 AND ifnull('=' || tenant, '') = ifnull('=' || ?3, '')",
+            BY_KEY,
             (key, event.endpoint.as_str(), event.tenant.as_deref()),
             |row| Ok((row.get(0)?, row.get(1)?)),
         )
@@ -141,11 +140,7 @@ impl Tx<'_> {
         unusable: bool,
     ) -> rusqlite::Result<Option<Earlier>> {
         self.first(
-            "SELECT seq, received_at FROM event
-             WHERE by_body = 1 AND body_sha256 = ?1 AND endpoint = ?2
-                 AND ifnull('=' || tenant, '') = ifnull('=' || ?3, '')
-                 AND (unusable IS NOT NULL) = ?4
-             ORDER BY seq DESC LIMIT 1",
+            BY_BODY,
             (
                 sha256,
                 event.endpoint.as_str(),
@@ -294,3 +289,12 @@ fn within_span(event: &NewEvent, earlier: Option<Earlier>) -> Option<i64> {
 pub(super) fn bytes(length: usize) -> i64 {
     i64::try_from(length).unwrap_or(i64::MAX)
 }
+
+pub(super) const BY_KEY: &str = "SELECT seq, body_sha256 FROM event
+    WHERE key = ?1 AND endpoint = ?2 AND ifnull('=' || tenant, '') = ifnull('=' || ?3, '')";
+
+pub(super) const BY_BODY: &str = "SELECT seq, received_at FROM event
+    WHERE by_body = 1 AND body_sha256 = ?1 AND endpoint = ?2
+        AND ifnull('=' || tenant, '') = ifnull('=' || ?3, '')
+        AND (unusable IS NOT NULL) = ?4
+    ORDER BY seq DESC LIMIT 1";

@@ -50,9 +50,7 @@ impl Tx<'_> {
         }
         let most = i64::try_from(want.free).unwrap_or(i64::MAX);
         self.all(
-            "SELECT seq, state, attempts FROM job
-             WHERE endpoint = ?1 AND handler = ?2 AND due_at <= ?3
-             ORDER BY due_at, seq LIMIT ?4",
+            DUE,
             (
                 want.endpoint.as_str(),
                 want.handler.as_str(),
@@ -208,3 +206,8 @@ impl Tx<'_> {
         )
     }
 }
+
+/// The jobs that can be claimed, the first due first.
+pub(super) const DUE: &str = "SELECT seq, state, attempts FROM job
+    WHERE endpoint = ?1 AND handler = ?2 AND due_at <= ?3
+    ORDER BY due_at, seq LIMIT ?4";

@@ -45,10 +45,7 @@ impl Tx<'_> {
         line: &str,
     ) -> rusqlite::Result<Option<i64>> {
         self.connection
-            .prepare_cached(
-                "SELECT min(seq) FROM job WHERE endpoint = ?1 AND handler = ?2 AND line = ?3
-                     AND state = 'pending'",
-            )?
+            .prepare_cached(FIRST_PENDING)?
             .query_row((endpoint, handler, line), |row| row.get(0))
     }
 
@@ -60,13 +57,7 @@ impl Tx<'_> {
         handler: &str,
         line: &str,
     ) -> rusqlite::Result<bool> {
-        let other = self.first(
-            "SELECT 1 FROM job WHERE endpoint = ?1 AND handler = ?2 AND line = ?3 AND seq <> ?4
-                 AND due_at IS NOT NULL
-             LIMIT 1",
-            (endpoint, handler, line, seq),
-            |_| Ok(()),
-        )?;
+        let other = self.first(OTHER_WITH_TURN, (endpoint, handler, line, seq), |_| Ok(()))?;
         Ok(other.is_some())
     }
 
@@ -82,13 +73,7 @@ impl Tx<'_> {
         if ordering != Ordering::Block {
             return Ok(false);
         }
-        let dead = self.first(
-            "SELECT 1 FROM job WHERE endpoint = ?1 AND handler = ?2 AND line = ?3
-                 AND state = 'dead' AND seq < ?4
-             LIMIT 1",
-            (endpoint, handler, line, seq),
-            |_| Ok(()),
-        )?;
+        let dead = self.first(EARLIER_DEAD, (endpoint, handler, line, seq), |_| Ok(()))?;
         Ok(dead.is_some())
     }
 
@@ -113,6 +98,18 @@ impl Tx<'_> {
         Ok(())
     }
 }
+
+pub(super) const FIRST_PENDING: &str = "SELECT min(seq) FROM job
+    WHERE endpoint = ?1 AND handler = ?2 AND line = ?3 AND state = 'pending' AND state <> 'done'";
+
+pub(super) const OTHER_WITH_TURN: &str = "SELECT 1 FROM job
+    WHERE endpoint = ?1 AND handler = ?2 AND line = ?3 AND seq <> ?4 AND due_at IS NOT NULL
+    LIMIT 1";
+
+pub(super) const EARLIER_DEAD: &str = "SELECT 1 FROM job
+    WHERE endpoint = ?1 AND handler = ?2 AND line = ?3 AND state = 'dead' AND state <> 'done'
+        AND seq < ?4
+    LIMIT 1";
 
 #[cfg(test)]
 mod tests {

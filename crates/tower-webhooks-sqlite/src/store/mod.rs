@@ -18,6 +18,8 @@ mod retain;
 mod routes;
 mod rows;
 mod tally;
+#[cfg(test)]
+mod tests;
 mod work;
 
 use rusqlite::{Connection, OptionalExtension, Params, Row};

@@ -20,11 +20,7 @@ pub(crate) fn next_due(
     wants: &[Want],
     now: i64,
 ) -> rusqlite::Result<Option<Duration>> {
-    let mut earliest = connection.prepare_cached(
-        "SELECT due_at FROM job
-         WHERE endpoint = ?1 AND handler = ?2 AND due_at IS NOT NULL
-         ORDER BY due_at LIMIT 1",
-    )?;
+    let mut earliest = connection.prepare_cached(NEXT_DUE)?;
     let mut next: Option<i64> = None;
     for want in wants.iter().filter(|want| want.free > 0) {
         let due = earliest
@@ -131,15 +127,7 @@ pub(crate) fn stats(connection: &Connection, now: i64) -> rusqlite::Result<Stats
 
 fn oldest_pending(connection: &Connection) -> rusqlite::Result<Option<i64>> {
     connection
-        .query_row(
-            "SELECT stored_at FROM event WHERE seq = (SELECT min(seq) FROM (
-                 SELECT seq FROM job WHERE due_at IS NOT NULL AND state = 'pending'
-                 UNION ALL
-                 SELECT seq FROM job WHERE line IS NOT NULL AND state <> 'done' AND state = 'pending'
-             ))",
-            [],
-            |row| row.get(0),
-        )
+        .query_row(OLDEST_PENDING, [], |row| row.get(0))
         .optional()
 }
 
@@ -183,3 +171,14 @@ fn handlers(connection: &Connection, now: i64) -> rusqlite::Result<Vec<HandlerSt
     }
     Ok(handlers)
 }
+
+pub(super) const NEXT_DUE: &str = "SELECT due_at FROM job
+    WHERE endpoint = ?1 AND handler = ?2 AND due_at IS NOT NULL
+    ORDER BY due_at LIMIT 1";
+
+pub(super) const OLDEST_PENDING: &str = "SELECT stored_at FROM event
+    WHERE seq = (SELECT min(seq) FROM (
+        SELECT seq FROM job WHERE due_at IS NOT NULL AND state = 'pending'
+        UNION ALL
+        SELECT seq FROM job WHERE line IS NOT NULL AND state <> 'done' AND state = 'pending'
+    ))";

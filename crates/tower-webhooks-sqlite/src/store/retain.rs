@@ -19,6 +19,17 @@ macro_rules! may_go {
     };
 }
 
+pub(super) const OLD_KEYS: &str = may_go!(
+    "SELECT e.seq FROM event AS e WHERE e.stored_at <= ?1",
+    "ORDER BY e.stored_at, e.seq LIMIT ?2"
+);
+
+pub(super) const OLD_BODIES: &str = may_go!(
+    "SELECT e.seq FROM event AS e
+     WHERE e.stored_at <= ?1 AND e.stored_at > ?2 AND e.body IS NOT NULL",
+    "ORDER BY e.stored_at, e.seq LIMIT ?3"
+);
+
 /// A job of an event that is being erased.
 struct Erased {
     endpoint: Text,
@@ -39,28 +50,15 @@ impl Tx<'_> {
         let limit = i64::try_from(max_rows)
             .unwrap_or(i64::MAX)
             .saturating_add(1);
-        let mut forget = self.all(
-            may_go!(
-                "SELECT e.seq FROM event AS e WHERE e.stored_at <= ?1",
-                "ORDER BY e.stored_at, e.seq LIMIT ?2"
-            ),
-            (keys, limit),
-            |row| row.get::<_, i64>(0),
-        )?;
+        let mut forget = self.all(OLD_KEYS, (keys, limit), |row| row.get::<_, i64>(0))?;
         let mut more = forget.len() > max_rows;
         forget.truncate(max_rows);
         let left = max_rows - forget.len();
         let mut strip = Vec::new();
         if !more {
-            strip = self.all(
-                may_go!(
-                    "SELECT e.seq FROM event AS e
-                     WHERE e.stored_at <= ?1 AND e.stored_at > ?2 AND e.body IS NOT NULL",
-                    "ORDER BY e.stored_at, e.seq LIMIT ?3"
-                ),
-                (bodies, keys, limit),
-                |row| row.get::<_, i64>(0),
-            )?;
+            strip = self.all(OLD_BODIES, (bodies, keys, limit), |row| {
+                row.get::<_, i64>(0)
+            })?;
             more = strip.len() > left;
             strip.truncate(left);
         }
