@@ -13,8 +13,8 @@ use std::{
 };
 
 use tower_webhooks_inbox::{
-    Batch, Claim, Committer, CommitterOptions, Inbox, NewEvent, Ordering, Pattern, Registration,
-    Settle, Settlement, Want,
+    Batch, Claim, Committer, CommitterOptions, Inbox, JobState, NewEvent, Ordering, Pattern,
+    Registration, Settle, Settlement, Want,
 };
 use tower_webhooks_sqlite::SqliteInbox;
 
@@ -48,7 +48,45 @@ async fn main() -> Result<(), Failed> {
     size(&path)?;
     drain(&committer).await?;
     drain_in_batches(&inbox, &committer, events).await?;
-    size(&path)
+    size(&path)?;
+    recover(&inbox, &committer, &path, events).await
+}
+
+/// How long it takes to open what a receiver left that was killed with so much
+/// leased and pending.
+async fn recover(
+    inbox: &SqliteInbox,
+    committer: &Committer,
+    path: &std::path::Path,
+    events: usize,
+) -> Result<(), Failed> {
+    insert(committer, events, 254).await?;
+    committer.close().await;
+    memory();
+    inbox.close().await;
+    let started = Instant::now();
+    let inbox = SqliteInbox::open(path).await?;
+    let opened = started.elapsed();
+    let batch = Batch {
+        claim: Some(claim()),
+        ..Batch::default()
+    };
+    let claimed = inbox.apply(batch).await?.claimed.len();
+    let stats = inbox.stats().await?;
+    println!(
+        "opened in {opened:.1?}, {claimed} claimed after {:.1?}, {} pending",
+        started.elapsed(),
+        stats.jobs(JobState::Pending),
+    );
+    Ok(())
+}
+
+/// What the process takes, as far as the platform tells.
+fn memory() {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    for line in status.lines().filter(|line| line.starts_with("VmRSS")) {
+        println!("{line}");
+    }
 }
 
 async fn insert(committer: &Committer, events: usize, producers: usize) -> Result<(), Failed> {

@@ -88,7 +88,10 @@ async fn store_for_ever(folder: &Path) {
                 let id = format!("{process}-{producer}-{number}");
                 let inserted = committer.insert(event(&id), ()).unwrap().await;
                 inserted.unwrap();
-                writeln!(acknowledged, "{id}").unwrap();
+                // In one write: the others append to the same file.
+                acknowledged
+                    .write_all(format!("{id}\n").as_bytes())
+                    .unwrap();
             }
         });
     }

@@ -22,7 +22,7 @@ mod tally;
 mod tests;
 mod work;
 
-use rusqlite::{Connection, OptionalExtension, Params, Row};
+use rusqlite::{Connection, OptionalExtension, Params, Row, TransactionBehavior};
 use tower_webhooks_inbox::{Applied, Batch, EventSeq};
 
 pub(crate) use self::{
@@ -207,7 +207,8 @@ impl<'a> Tx<'a> {
 
 /// Opens the inbox for a receiver: the leases and reservations of the one before
 /// are free at once, since the lock says that it has ended.
-pub(crate) fn start_boot(connection: &Connection, now: i64) -> rusqlite::Result<Boot> {
+pub(crate) fn start_boot(connection: &mut Connection, now: i64) -> rusqlite::Result<Boot> {
+    let connection = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
     let boot = connection.query_row(
         "UPDATE inbox SET boot = boot + 1 RETURNING boot",
         [],
@@ -236,12 +237,13 @@ pub(crate) fn start_boot(connection: &Connection, now: i64) -> rusqlite::Result<
         );
         let mut tally = Tally::default();
         tally.move_jobs(&endpoint, &handler, jobs);
-        tally.write(connection)?;
+        tally.write(&connection)?;
     }
     connection.execute(
         "UPDATE reply SET held_until = min(held_until, ?1) WHERE status IS NULL AND boot <> 0",
         [now],
     )?;
+    connection.commit()?;
     Ok(Boot::Receiver(boot))
 }
 

@@ -85,20 +85,22 @@ fn the_oldest_pending_job_is_found_without_its_table() {
 #[test]
 fn what_is_rare_is_listed_without_reading_all_events() {
     let connection = database();
-    let choices: [(fn(&mut Filter), &str); 6] = [
-        (|f| f.job_state = Some(JobState::Dead), "job_dead"),
-        (|f| f.job_state = Some(JobState::Pending), "job_due"),
-        (|f| f.job_state = Some(JobState::Running), "job_due"),
-        (
-            |f| f.state = Some(EventState::Conflict),
-            "event_state (state=?)",
-        ),
-        (|f| f.suppressed = true, "event_suppressed"),
-        (|f| f.id = Some("1".into()), "event_key (key=?)"),
-    ];
-    for (change, index) in choices {
+    let only = |change: &dyn Fn(&mut Filter)| {
         let mut filter = Filter::default();
         change(&mut filter);
+        filter
+    };
+    for (filter, index) in [
+        (only(&|f| f.job_state = Some(JobState::Dead)), "job_dead"),
+        (only(&|f| f.job_state = Some(JobState::Pending)), "job_due"),
+        (only(&|f| f.job_state = Some(JobState::Running)), "job_due"),
+        (
+            only(&|f| f.state = Some(EventState::Conflict)),
+            "event_state (state=?)",
+        ),
+        (only(&|f| f.suppressed = true), "event_suppressed"),
+        (only(&|f| f.id = Some("1".into())), "event_key (key=?)"),
+    ] {
         let mut condition = Condition::of_event(&filter, Page::default());
         if filter.names_jobs() {
             condition = condition.with_job(&filter);
