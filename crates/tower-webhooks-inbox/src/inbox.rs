@@ -75,6 +75,10 @@ pub trait Inbox: fmt::Debug + Send + Sync + 'static {
     /// counts as routed even when no handler matches. A reservation of an event that
     /// is known, undecided and unreserved is [abandoned](crate::Reserved::Abandoned).
     ///
+    /// Jobs of one handler, tenant and ordering key run one after another if the
+    /// handler was registered so; see [`Ordering`](crate::Ordering). Whatever ends
+    /// one makes the next one due, in the same transaction.
+    ///
     /// A claim takes, for each handler wanted, the jobs that were due first,
     /// including running ones whose lease has ended.
     ///

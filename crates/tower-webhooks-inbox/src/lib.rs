@@ -21,6 +21,7 @@
 //!         handler: "ship".into(),
 //!         pattern: Pattern::all(),
 //!         fallback: false,
+//!         ordering: Ordering::None,
 //!     }])?
 //!     .await?;
 //!
@@ -60,7 +61,8 @@ pub use memory::MemoryInbox;
 pub use records::{
     Applied, Batch, Claim, DecidedBy, Durability, Erase, EventRecord, EventSeq, EventState, Extend,
     Filter, HandlerStats, Headers, Inserted, JobKey, JobRecord, JobState, Leased, Listing,
-    NewEvent, Page, Pattern, PatternError, Pruned, Reading, RecordReply, Recorded, RecordedReply,
-    Registration, Replayed, Reply, Reserve, Reserved, Retention, Selection, Settle, SettleResult,
-    Settlement, Stats, StoredEvent, Want, Work, body_key, conflict_key, repeat_key, route,
+    NewEvent, Ordering, Page, Pattern, PatternError, Pruned, Reading, RecordReply, Recorded,
+    RecordedReply, Registration, Replayed, Reply, Reserve, Reserved, Retention, Selection, Settle,
+    SettleResult, Settlement, Stats, StoredEvent, Want, Work, body_key, conflict_key, repeat_key,
+    route,
 };

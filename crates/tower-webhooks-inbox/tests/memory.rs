@@ -11,8 +11,8 @@ use std::{
 use tower_webhooks_core::ManualClock;
 use tower_webhooks_inbox::{
     Applied, Batch, BoxFuture, Claim, Durability, EventSeq, Filter, Inbox, InboxErrorKind,
-    Inserted, JobState, Leased, MemoryInbox, NewEvent, Page, Pattern, Registration, Reserve,
-    Selection, Settle, Settlement, Want, conformance::Harness,
+    Inserted, JobState, Leased, MemoryInbox, NewEvent, Ordering, Page, Pattern, Registration,
+    Reserve, Selection, Settle, Settlement, Want, conformance::Harness,
 };
 
 struct InMemory {
@@ -75,6 +75,7 @@ async fn register(inbox: &MemoryInbox) {
         handler: "ship".into(),
         pattern: Pattern::all(),
         fallback: false,
+        ordering: Ordering::None,
     };
     let batch = Batch {
         registers: vec![registration],

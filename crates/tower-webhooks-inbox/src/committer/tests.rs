@@ -172,6 +172,7 @@ async fn register_handler(committer: &Committer, handler: &str) {
         handler: Text::from(handler),
         pattern: Pattern::all(),
         fallback: false,
+        ordering: crate::Ordering::None,
     };
     let registered = committer.register(vec![registration]).unwrap();
     registered.await.unwrap();

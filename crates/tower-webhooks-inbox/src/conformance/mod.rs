@@ -38,7 +38,7 @@
 //! that by crashing your store.
 //!
 //! `identity` asks what is a duplicate, `routing` who gets a job, `leases` who
-//! holds it, `replies` who decides, `operating` what people do.
+//! holds it, `ordering` who waits for whom, `replies` who decides, `operating` what people do.
 
 #![expect(
     clippy::expect_used,
@@ -48,6 +48,7 @@
 mod identity;
 mod leases;
 mod operating;
+mod ordering;
 mod probe;
 mod replies;
 mod routing;
@@ -192,6 +193,17 @@ macro_rules! conformance_tests {
                 next_due_tells_when_a_claim_will_find_something
                 unknown_work_is_refused_and_the_lease_kept
                 a_batch_settles_before_it_claims
+            }
+            ordering {
+                jobs_of_one_key_run_one_after_another
+                keys_tenants_and_handlers_do_not_wait_for_each_other
+                without_a_key_or_an_ordering_nothing_waits
+                a_retry_keeps_its_place
+                a_dead_job_blocks_its_key_until_it_is_replayed
+                a_dead_job_is_skipped_where_that_is_asked_for
+                a_replayed_job_waits_for_the_one_that_runs
+                an_erased_job_gives_its_place_away
+                a_key_waits_for_an_ended_lease_that_nobody_took
             }
             replies {
                 a_recorded_reply_answers_every_redelivery

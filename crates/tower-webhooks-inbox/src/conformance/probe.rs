@@ -10,8 +10,8 @@ use tower_webhooks_core::Text;
 use super::Harness;
 use crate::{
     Applied, Batch, Claim, EventRecord, EventSeq, Filter, Inbox, Inserted, JobKey, JobRecord,
-    JobState, Leased, NewEvent, Page, RecordReply, Recorded, Registration, Replayed, Reserve,
-    Reserved, Selection, Settle, SettleResult, Settlement, Want,
+    JobState, Leased, NewEvent, Ordering, Page, RecordReply, Recorded, Registration, Replayed,
+    Reserve, Reserved, Selection, Settle, SettleResult, Settlement, Want,
 };
 
 pub(super) const LEASE: Duration = Duration::from_secs(30);
@@ -63,6 +63,7 @@ pub(super) fn registration(handler: &str, pattern: &str) -> Registration {
         handler: Text::from(handler),
         pattern: pattern.parse().expect("a pattern"),
         fallback: false,
+        ordering: Ordering::None,
     }
 }
 

@@ -10,6 +10,7 @@ use bytes::Bytes;
 use tower_webhooks_core::Text;
 
 use super::{
+    lines::line_of,
     queue::{Job, Queue},
     replies::Reservation,
     room::Room,
@@ -241,7 +242,8 @@ impl State {
                 continue;
             }
             if let Some(queue) = queues.get_mut(&handler) {
-                entry.jobs.push(queue.add(seq, handler, now));
+                let line = line_of(&entry.event);
+                entry.jobs.push(queue.add(seq, handler, line, now));
                 made += 1;
             }
         }

@@ -47,7 +47,8 @@ impl State {
         let entry = self.events.get_mut(&seq)?;
         let queue = find_queue(&mut self.queues, &want.endpoint, &want.handler)?;
         let job = find_job(&mut entry.jobs, &want.handler)?;
-        queue.put(seq, job, JobState::Running, now.saturating_add(lease));
+        // It has the turn, so nobody else is called.
+        let _ = queue.put(seq, job, JobState::Running, now.saturating_add(lease));
         job.attempts = job.attempts.saturating_add(1);
         job.token = token;
         job.worker = Some(worker.clone());
@@ -65,7 +66,8 @@ impl State {
             return false;
         };
         let end = now.saturating_add(extend.by);
-        queue.put(extend.key.seq, job, JobState::Running, end);
+        // It has the turn, so nobody else is called.
+        let _ = queue.put(extend.key.seq, job, JobState::Running, end);
         true
     }
 
@@ -79,25 +81,37 @@ impl State {
                 "an inbox in memory has no transaction for work to join",
             ));
         }
-        match settle.outcome {
+        let next = match settle.outcome {
             Settlement::Dead { error } => {
-                queue.put(seq, job, JobState::Dead, now);
                 job.last_error = Some(error);
+                queue.put(seq, job, JobState::Dead, now)
             }
             Settlement::Done => queue.put(seq, job, JobState::Done, now),
             Settlement::Release => {
-                queue.put(seq, job, JobState::Pending, now);
                 job.attempts = job.attempts.saturating_sub(1);
+                queue.put(seq, job, JobState::Pending, now)
             }
             Settlement::Retry { after, error } => {
-                queue.put(seq, job, JobState::Pending, now.saturating_add(after));
                 job.last_error = Some(error);
+                queue.put(seq, job, JobState::Pending, now.saturating_add(after))
             }
-        }
+        };
         if job.is_finished() {
             self.account(seq);
         }
+        self.call(next, &settle.key.handler, now);
         SettleResult::Settled
+    }
+
+    /// Tells the next job of a line that it is its turn.
+    pub(super) fn call(&mut self, next: Option<EventSeq>, handler: &Text, now: Duration) {
+        if let Some(seq) = next
+            && let Some(entry) = self.events.get_mut(&seq)
+            && let Some(queue) = find_queue(&mut self.queues, &entry.event.endpoint, handler)
+            && let Some(job) = find_job(&mut entry.jobs, handler)
+        {
+            queue.call(seq, job, now);
+        }
     }
 
     pub(super) fn next_due(&self, wants: &[Want], now: Duration) -> Option<Duration> {

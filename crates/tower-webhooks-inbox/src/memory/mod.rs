@@ -1,11 +1,12 @@
 //! The inbox in memory.
 //!
 //! `events` stores and matches; `queue` holds one handler's jobs by due time;
-//! `jobs` claims and settles; `replies` reserves and records; `room` counts bytes
+//! `jobs` claims and settles; `lines` keeps the jobs of one ordering key in a row; `replies` reserves and records; `room` counts bytes
 //! and forgets; `operate` lists, replays, prunes and erases.
 
 mod events;
 mod jobs;
+mod lines;
 mod operate;
 mod queue;
 mod replies;
@@ -178,7 +179,8 @@ impl Inbox for MemoryInbox {
     }
 
     fn erase<'a>(&'a self, what: &'a Erase) -> BoxFuture<'a, Result<u64, InboxError>> {
-        Box::pin(ready(Ok(self.lock().erase(what))))
+        let now = self.now();
+        Box::pin(ready(Ok(self.lock().erase(what, now))))
     }
 
     fn check(&self) -> BoxFuture<'_, Result<Durability, InboxError>> {

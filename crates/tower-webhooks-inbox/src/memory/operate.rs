@@ -6,6 +6,7 @@ use tower_webhooks_core::Text;
 
 use super::{
     events::{Entry, State, routed},
+    lines::line_of,
     room::strip,
 };
 use crate::{
@@ -163,23 +164,31 @@ impl State {
         let Some(queues) = self.queues.get_mut(&entry.event.endpoint) else {
             return;
         };
+        let mut called = Vec::new();
         for handler in handlers {
             let Some(queue) = queues.get_mut(&handler) else {
                 continue;
             };
             match entry.jobs.iter_mut().find(|job| job.handler == handler) {
                 Some(job) => {
-                    queue.put(seq, job, JobState::Pending, now);
+                    let next = queue.put(seq, job, JobState::Pending, now);
+                    called.push((next, handler));
                     job.earlier_attempts = job.earlier_attempts.saturating_add(job.attempts);
                     job.attempts = 0;
                 }
-                None => entry.jobs.push(queue.add(seq, handler, now)),
+                None => {
+                    let line = line_of(&entry.event);
+                    entry.jobs.push(queue.add(seq, handler, line, now));
+                }
             }
         }
         let state = match (entry.event.state, entry.jobs.is_empty()) {
             (state, true) => state,
             (_, false) => EventState::Routed,
         };
+        for (next, handler) in called {
+            self.call(next, &handler, now);
+        }
         self.set_state(seq, state);
         self.account(seq);
     }
@@ -253,7 +262,7 @@ impl State {
         pruned
     }
 
-    pub(super) fn erase(&mut self, what: &Erase) -> u64 {
+    pub(super) fn erase(&mut self, what: &Erase, now: Duration) -> u64 {
         let chosen: Vec<EventSeq> = match what {
             Erase::Event(seq) => vec![*seq],
             Erase::Tenant { endpoint, tenant } => self
@@ -269,12 +278,12 @@ impl State {
         count(
             chosen
                 .into_iter()
-                .filter(|seq| self.erase_event(*seq))
+                .filter(|seq| self.erase_event(*seq, now))
                 .count(),
         )
     }
 
-    fn erase_event(&mut self, seq: EventSeq) -> bool {
+    fn erase_event(&mut self, seq: EventSeq, now: Duration) -> bool {
         let Some(entry) = self.events.get_mut(&seq) else {
             return false;
         };
@@ -282,22 +291,31 @@ impl State {
             return false;
         }
         let queues = self.queues.get_mut(&entry.event.endpoint);
+        let mut called = Vec::new();
         if let Some(queues) = queues {
             for job in &mut entry.jobs {
                 job.last_error = None;
-                if !job.is_finished()
-                    && let Some(queue) = queues.get_mut(&job.handler)
-                {
-                    queue.put(seq, job, JobState::Dead, Duration::ZERO);
+                let Some(queue) = queues.get_mut(&job.handler) else {
+                    continue;
+                };
+                if !job.is_finished() {
+                    let next = queue.put(seq, job, JobState::Dead, now);
+                    called.push((next, job.handler.clone()));
                     job.last_error = Some(Text::from_static("the event was erased"));
                 }
+                // What is erased cannot run, so it must not block for ever either.
+                called.push((queue.unline(seq, job), job.handler.clone()));
             }
         }
         let event = Arc::make_mut(&mut entry.event);
         event.erased = true;
+        event.ordering_key = None;
         // It may quote the body.
         if let Some(unusable) = &mut event.unusable {
             *unusable = Text::from_static("erased");
+        }
+        for (next, handler) in called {
+            self.call(next, &handler, now);
         }
         self.strip(seq);
         true

@@ -1,10 +1,14 @@
 //! One handler's jobs, so that a claim looks only at what it takes.
 
-use std::{collections::BTreeSet, time::Duration};
+use std::{
+    collections::{BTreeSet, HashMap},
+    time::Duration,
+};
 
 use tower_webhooks_core::Text;
 
-use crate::{EventSeq, JobRecord, JobState, Registration};
+use super::lines::{Line, LineName};
+use crate::{EventSeq, JobRecord, JobState, Ordering, Registration};
 
 #[derive(Debug, Default)]
 pub(super) struct Queue {
@@ -13,6 +17,9 @@ pub(super) struct Queue {
     due: BTreeSet<(Duration, EventSeq)>,
     /// Running jobs by the end of their lease.
     leased: BTreeSet<(Duration, EventSeq)>,
+    /// Pending jobs that wait for an earlier one.
+    waiting: BTreeSet<EventSeq>,
+    lines: HashMap<LineName, Line>,
     pub(super) done: u64,
     pub(super) dead: u64,
     /// When a worker last asked for jobs.
@@ -23,8 +30,9 @@ pub(super) struct Queue {
 pub(super) struct Job {
     pub(super) handler: Text,
     state: JobState,
-    /// When it is due, or its lease ends.
-    at: Duration,
+    /// When it is due, or its lease ends. `None` while it waits for its turn.
+    at: Option<Duration>,
+    line: Option<LineName>,
     pub(super) attempts: u32,
     pub(super) earlier_attempts: u32,
     /// Of its last claim; counts while it is running.
@@ -48,7 +56,10 @@ impl Job {
             state: self.state,
             attempts: self.attempts,
             earlier_attempts: self.earlier_attempts,
-            due_in: (!self.is_finished()).then(|| self.at.saturating_sub(now)),
+            due_in: self
+                .at
+                .filter(|_| !self.is_finished())
+                .map(|at| at.saturating_sub(now)),
             worker: self.worker.clone(),
             last_error: self.last_error.clone(),
         }
@@ -56,50 +67,128 @@ impl Job {
 }
 
 impl Queue {
-    /// Makes a job that is due now.
-    pub(super) fn add(&mut self, seq: EventSeq, handler: Text, now: Duration) -> Job {
-        self.due.insert((now, seq));
-        Job {
+    /// Makes a job that is due now, or waits for its turn.
+    pub(super) fn add(
+        &mut self,
+        seq: EventSeq,
+        handler: Text,
+        line: Option<LineName>,
+        now: Duration,
+    ) -> Job {
+        let mut job = Job {
             handler,
             state: JobState::Pending,
-            at: now,
+            at: None,
+            line: line.filter(|_| self.ordering() != Ordering::None),
             attempts: 0,
             earlier_attempts: 0,
             token: 0,
             worker: None,
             last_error: None,
+        };
+        self.enter(seq, &mut job, JobState::Pending, now);
+        job
+    }
+
+    /// Moves a job to another state; `at` is when it is due or its lease ends. A
+    /// pending job only gets it when it is its turn. Returns whose turn it is now,
+    /// if it is another's: [`call`](Self::call) that one.
+    #[must_use]
+    pub(super) fn put(
+        &mut self,
+        seq: EventSeq,
+        job: &mut Job,
+        state: JobState,
+        at: Duration,
+    ) -> Option<EventSeq> {
+        self.leave(seq, job);
+        self.enter(seq, job, state, at);
+        let name = job.line.clone()?;
+        self.next_of(&name)
+    }
+
+    /// Takes a job out of its line, for good.
+    #[must_use]
+    pub(super) fn unline(&mut self, seq: EventSeq, job: &mut Job) -> Option<EventSeq> {
+        let name = job.line.take()?;
+        self.lines.get_mut(&name)?.leave(seq);
+        self.next_of(&name)
+    }
+
+    /// Gives a waiting job its turn.
+    pub(super) fn call(&mut self, seq: EventSeq, job: &mut Job, now: Duration) {
+        self.waiting.remove(&seq);
+        self.due.insert((now, seq));
+        job.at = Some(now);
+    }
+
+    /// Takes a job out of all counts.
+    pub(super) fn forget(&mut self, seq: EventSeq, job: &Job) {
+        self.leave(seq, job);
+        if let Some(name) = &job.line
+            && let Some(line) = self.lines.get_mut(name)
+        {
+            line.leave(seq);
+            if line.is_empty() {
+                self.lines.remove(name);
+            }
         }
     }
 
-    /// Moves a job to another state; `at` is when it is due or its lease ends.
-    pub(super) fn put(&mut self, seq: EventSeq, job: &mut Job, state: JobState, at: Duration) {
-        self.forget(seq, job);
+    fn enter(&mut self, seq: EventSeq, job: &mut Job, state: JobState, at: Duration) {
+        let ordering = self.ordering();
+        let line = job
+            .line
+            .clone()
+            .map(|name| self.lines.entry(name).or_default());
+        let turn = line.is_none_or(|line| line.enter(seq, state, ordering));
+        job.state = state;
+        job.at = turn.then_some(at);
         match state {
             JobState::Dead => self.dead += 1,
             JobState::Done => self.done += 1,
-            JobState::Pending => {
+            JobState::Pending if turn => {
                 self.due.insert((at, seq));
+            }
+            JobState::Pending => {
+                self.waiting.insert(seq);
             }
             JobState::Running => {
                 self.leased.insert((at, seq));
             }
         }
-        job.state = state;
-        job.at = at;
     }
 
-    /// Takes a job out of all counts.
-    pub(super) fn forget(&mut self, seq: EventSeq, job: &Job) {
+    fn leave(&mut self, seq: EventSeq, job: &Job) {
+        let at = job.at.unwrap_or_default();
         match job.state {
             JobState::Dead => self.dead -= 1,
             JobState::Done => self.done -= 1,
             JobState::Pending => {
-                self.due.remove(&(job.at, seq));
+                self.waiting.remove(&seq);
+                self.due.remove(&(at, seq));
             }
             JobState::Running => {
-                self.leased.remove(&(job.at, seq));
+                self.leased.remove(&(at, seq));
             }
         }
+    }
+
+    /// Whose turn it is now, if nobody had it.
+    fn next_of(&mut self, name: &LineName) -> Option<EventSeq> {
+        let ordering = self.ordering();
+        let line = self.lines.get_mut(name)?;
+        let next = line.next(ordering);
+        if line.is_empty() {
+            self.lines.remove(name);
+        }
+        next
+    }
+
+    fn ordering(&self) -> Ordering {
+        self.registration
+            .as_ref()
+            .map_or(Ordering::None, |one| one.ordering)
     }
 
     /// The job that can be claimed first, and since when or from when on.
@@ -113,7 +202,7 @@ impl Queue {
     }
 
     pub(super) fn pending(&self) -> usize {
-        self.due.len()
+        self.due.len() + self.waiting.len()
     }
 
     pub(super) fn running(&self) -> usize {
@@ -122,6 +211,7 @@ impl Queue {
 
     /// The oldest event with a pending job. Looks at all of them.
     pub(super) fn oldest_pending(&self) -> Option<EventSeq> {
-        self.due.iter().map(|(_, seq)| *seq).min()
+        let due = self.due.iter().map(|(_, seq)| seq);
+        due.chain(self.waiting.first()).min().copied()
     }
 }

@@ -33,6 +33,9 @@ pub struct NewEvent {
     pub id_signed: bool,
     /// The event type; without one only `*` and fallback handlers match.
     pub event_type: Option<Text>,
+    /// What its handlers may order their jobs by, such as an account; see
+    /// [`Ordering`](super::Ordering). Default none.
+    pub ordering_key: Option<Text>,
     /// Why nobody can handle it as it is: it does not parse, decrypt or name
     /// a type. Stored by its body's SHA-256, without a job, until it is read anew.
     pub unusable: Option<Text>,
@@ -66,6 +69,7 @@ impl NewEvent {
             id: None,
             id_signed: true,
             event_type: None,
+            ordering_key: None,
             unusable: None,
             occurred_at: None,
             received_at,
@@ -153,6 +157,8 @@ pub struct StoredEvent {
     pub id_signed: bool,
     /// The event type.
     pub event_type: Option<Text>,
+    /// What its handlers may order their jobs by.
+    pub ordering_key: Option<Text>,
     /// Why it could not be read.
     pub unusable: Option<Text>,
     /// When the provider says it happened.
@@ -194,6 +200,7 @@ impl StoredEvent {
             id: event.id,
             id_signed: event.id_signed,
             event_type: event.event_type,
+            ordering_key: event.ordering_key,
             unusable: event.unusable,
             occurred_at: event.occurred_at,
             received_at: event.received_at,

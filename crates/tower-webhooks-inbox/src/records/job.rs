@@ -45,7 +45,8 @@ pub struct JobRecord {
     /// Attempts begun before it was last replayed.
     pub earlier_attempts: u32,
     /// Pending: how long until it is due. Running: how long its lease still
-    /// lasts. Zero when that is past, `None` when it is finished.
+    /// lasts. Zero when that is past, `None` when it is finished or waits for an
+    /// earlier job of its ordering key.
     pub due_in: Option<Duration>,
     /// The worker that claimed it last.
     pub worker: Option<Text>,

@@ -30,4 +30,4 @@ pub use operate::{
 };
 pub use pattern::{Pattern, PatternError};
 pub use reply::{DecidedBy, RecordReply, Recorded, RecordedReply, Reply, Reserve, Reserved};
-pub use route::{Registration, route};
+pub use route::{Ordering, Registration, route};

@@ -19,6 +19,24 @@ pub struct Registration {
     pub pattern: Pattern,
     /// Whether it is only for events that no other handler matches.
     pub fallback: bool,
+    /// Whether jobs whose events have one [`ordering_key`](super::NewEvent::ordering_key)
+    /// run one after another. Counts for the jobs made from now on.
+    pub ordering: Ordering,
+}
+
+/// How a handler's jobs of one endpoint, tenant and ordering key follow one
+/// another: in the order in which their events were stored, each after the one
+/// before it has ended. A retry keeps its place.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Ordering {
+    /// A dead job holds up those behind it, until it is replayed or erased.
+    Block,
+    /// They do not: each runs when it is due. The default, since no provider
+    /// promises an order and one slow job must not hold up the others.
+    #[default]
+    None,
+    /// A dead job lets those behind it pass.
+    Skip,
 }
 
 /// The handlers that an event of this type is for, in the order given: every
@@ -48,6 +66,7 @@ mod tests {
             handler: Text::from(if fallback { "fallback" } else { pattern }),
             pattern: pattern.parse().unwrap(),
             fallback,
+            ordering: Ordering::None,
         }
     }
 

@@ -7,7 +7,7 @@ use std::{
 };
 
 use tower_webhooks_core::{Provider, Text};
-use tower_webhooks_inbox::{Registration, Want};
+use tower_webhooks_inbox::{Ordering, Registration, Want};
 
 use super::meters::Meters;
 use crate::{
@@ -117,6 +117,7 @@ impl Lanes {
             handler: lane.handler().clone(),
             pattern: lane.route.info.pattern.clone(),
             fallback: lane.route.info.fallback,
+            ordering: Ordering::None,
         });
         registrations.collect()
     }
