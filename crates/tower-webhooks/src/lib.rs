@@ -93,6 +93,8 @@ pub use tower_webhooks_core::{
 };
 pub use tower_webhooks_inbox::{self as inbox, Inbox, MemoryInbox, Reply};
 pub use tower_webhooks_macros::EventType;
+#[cfg(feature = "sqlite")]
+pub use tower_webhooks_sqlite::{self as sqlite, SqliteInbox};
 pub use webhooks::{StartError, UnknownEndpoint, Webhooks, WebhooksBuilder};
 pub use worker::{
     builder::Worker,

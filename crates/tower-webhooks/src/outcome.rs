@@ -289,6 +289,23 @@ impl<E: Into<HandlerError>> IntoOutcome for Result<Completion, E> {
     }
 }
 
+#[cfg(feature = "sqlite")]
+impl IntoOutcome for tower_webhooks_sqlite::SqliteWork {
+    fn into_outcome(self) -> Outcome {
+        Completion::with_work(self.into()).into()
+    }
+}
+
+#[cfg(feature = "sqlite")]
+impl<E: Into<HandlerError>> IntoOutcome for Result<tower_webhooks_sqlite::SqliteWork, E> {
+    fn into_outcome(self) -> Outcome {
+        match self {
+            Ok(work) => work.into_outcome(),
+            Err(error) => Outcome::failed(error),
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

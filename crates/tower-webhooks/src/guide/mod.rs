@@ -1,5 +1,12 @@
 //! How to do a thing, one page each.
 
+#[cfg(feature = "sqlite")]
+#[doc = include_str!("inbox.md")]
+pub mod choosing_an_inbox {}
+
+#[doc = include_str!("operating.md")]
+pub mod operating {}
+
 #[doc = include_str!("tunnels.md")]
 pub mod tunnels {}
 
