@@ -12,8 +12,9 @@ use tower_webhooks_inbox::{
     InboxErrorKind, Listing, Page, Pruned, Replayed, Retention, Selection, Stats, Want,
 };
 
-/// A [`MemoryInbox`] whose intake can be made to fail or to wait. Clones are
-/// one inbox; the worker's calls always pass.
+/// A [`MemoryInbox`] whose intake can be made to fail or to wait, and whose
+/// check can be made to fail. Clones are one inbox; the worker's calls always
+/// pass.
 #[derive(Debug, Clone)]
 pub struct FaultyInbox {
     memory: MemoryInbox,
@@ -56,6 +57,14 @@ impl FaultyInbox {
         arrivals.wait_for(|count| *count >= batches).await.unwrap();
     }
 
+    fn works(&self) -> Result<(), InboxError> {
+        let failing = *self.failing.lock().unwrap_or_else(PoisonError::into_inner);
+        match failing {
+            Some(kind) => Err(InboxError::new(kind, "told to fail")),
+            None => Ok(()),
+        }
+    }
+
     /// All events that it holds, with their jobs.
     ///
     /// # Panics
@@ -87,11 +96,8 @@ impl Inbox for FaultyInbox {
         Box::pin(async move {
             let mut held = self.held.subscribe();
             held.wait_for(|held| !held).await.unwrap();
-            let failing = *self.failing.lock().unwrap_or_else(PoisonError::into_inner);
-            match failing {
-                Some(kind) => Err(InboxError::new(kind, "told to fail")),
-                None => self.memory.apply(batch).await,
-            }
+            self.works()?;
+            self.memory.apply(batch).await
         })
     }
 
@@ -138,6 +144,9 @@ impl Inbox for FaultyInbox {
     }
 
     fn check(&self) -> BoxFuture<'_, Result<Durability, InboxError>> {
-        self.memory.check()
+        match self.works() {
+            Ok(()) => self.memory.check(),
+            Err(error) => Box::pin(async { Err(error) }),
+        }
     }
 }

@@ -10,10 +10,17 @@ mod acme;
 mod answered;
 mod faulty;
 mod figures;
+mod receiver;
 mod wire;
 
-pub use acme::{NO, SECRET, YES, acme, body, sender};
-pub use answered::{Answered, Form, ask, soon};
+pub use acme::{Acme, NO, SECRET, YES, acme, body};
+pub use answered::{ACCEPTED, Answered, Form, ask, endless, refused, soon, turns};
 pub use faulty::FaultyInbox;
 pub use figures::Figures;
+pub use receiver::{RECEIVERS, Receiver, openssl};
 pub use wire::{Server, Wire, head_of};
+
+/// The README's code, run as its readers will run it.
+#[cfg(doctest)]
+#[doc = include_str!("../../README.md")]
+struct Readme;

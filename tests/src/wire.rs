@@ -41,16 +41,26 @@ impl Server {
     ///
     /// When the server does not listen any more.
     pub async fn connect(&self) -> Wire {
-        Wire(soon(TcpStream::connect(self.address)).await.unwrap())
+        Wire::connect(self.address).await
     }
 
-    /// Sends bytes on a connection of their own, and nothing more; returns
-    /// what comes back until the server closes.
-    pub async fn exchange(&self, bytes: &[u8]) -> Vec<u8> {
-        let mut wire = self.connect().await;
-        wire.send(bytes).await;
-        wire.finish().await;
-        wire.rest().await
+    /// Sends bytes on a connection of their own, and with `finish` nothing
+    /// more; returns what comes back until the server closes.
+    pub async fn exchange(&self, bytes: &[u8], finish: bool) -> Vec<u8> {
+        let (mut from, mut to) = self.connect().await.0.into_split();
+        let mut answer = Vec::new();
+        // Both at once: an answer that overtakes the request's end would be
+        // lost with the reset that follows it. Either side may be cut off.
+        let send = async {
+            let _ = to.write_all(bytes).await;
+            if finish {
+                let _ = to.shutdown().await;
+            }
+            to
+        };
+        let read = from.read_to_end(&mut answer);
+        let _ = soon(async { tokio::join!(send, read) }).await;
+        answer
     }
 }
 
@@ -65,6 +75,15 @@ impl Drop for Server {
 pub struct Wire(TcpStream);
 
 impl Wire {
+    /// A connection to that address.
+    ///
+    /// # Panics
+    ///
+    /// When nobody listens there.
+    pub async fn connect(address: SocketAddr) -> Self {
+        Self(soon(TcpStream::connect(address)).await.unwrap())
+    }
+
     /// Sends bytes. A server that has closed takes no more of them; what it
     /// said before can still be read.
     pub async fn send(&mut self, bytes: &[u8]) {
@@ -101,6 +120,32 @@ impl Wire {
             }
         }
         String::from_utf8_lossy(&head).into_owned()
+    }
+
+    /// The next answer with its body, whose length it must declare.
+    ///
+    /// # Panics
+    ///
+    /// When the server closed before its end.
+    pub async fn answer(&mut self) -> String {
+        let head = self.head().await;
+        let body = self.body_of(&head).await;
+        head + &body
+    }
+
+    /// The body that belongs to a head, which must declare its length.
+    ///
+    /// # Panics
+    ///
+    /// When the server closed before its end.
+    pub async fn body_of(&mut self, head: &str) -> String {
+        let length = head
+            .lines()
+            .find_map(|line| line.strip_prefix("content-length: ")?.parse().ok())
+            .unwrap_or(0);
+        let mut body = vec![0; length];
+        soon(self.0.read_exact(&mut body)).await.unwrap();
+        String::from_utf8_lossy(&body).into_owned()
     }
 
     /// Everything that comes until the server closes.

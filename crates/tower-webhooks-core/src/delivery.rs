@@ -3,16 +3,16 @@
 use std::{fmt, sync::Arc, time::SystemTime};
 
 use bytes::Bytes;
-use http::{HeaderMap, header};
+use http::{HeaderMap, HeaderName};
 
 use crate::{EventHead, Provider, Text, Unusable};
 
 /// One authentic request: its bytes as received, when it came, and which
 /// secret matched. Cheap to clone.
 ///
-/// A [`Verifier`](crate::Verifier) is what makes one out of a request, so
-/// holding one proves that the bytes were checked. The other way,
-/// [`Delivery::restore`], is for an inbox that kept such a request.
+/// A [`Verifier`](crate::Verifier) makes one out of a request, so holding one
+/// means that the bytes were checked, by this process or by the one that put
+/// them into the inbox: [`Delivery::insecure_restore`] believes what it is given.
 #[derive(Clone)]
 pub struct Delivery(Arc<Inner>);
 
@@ -40,7 +40,9 @@ pub(crate) struct Verified<'r> {
 }
 
 /// What an inbox kept of an authentic request.
-#[derive(Debug, Clone)]
+///
+/// `Debug` prints lengths in place of headers and body.
+#[derive(Clone)]
 #[non_exhaustive]
 pub struct Restored {
     /// Whose secret it matched.
@@ -69,6 +71,18 @@ impl Restored {
     }
 }
 
+impl fmt::Debug for Restored {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Restored")
+            .field("tenant", &self.tenant)
+            .field("secret_label", &self.secret_label)
+            .field("received_at", &self.received_at)
+            .field("headers", &self.headers.len())
+            .field("body_bytes", &self.body.len())
+            .finish()
+    }
+}
+
 impl Delivery {
     pub(crate) fn verified(verified: Verified<'_>) -> Self {
         let event = verified
@@ -90,9 +104,9 @@ impl Delivery {
     /// The delivery that an inbox kept, read anew.
     ///
     /// Checks no signature: it was checked before the inbox took the request.
-    /// Never call this with bytes that did not come out of an inbox.
+    /// With bytes that did not come out of an inbox, nothing vouches for them.
     #[must_use]
-    pub fn restore(provider: Arc<Provider>, stored: Restored) -> Self {
+    pub fn insecure_restore(provider: Arc<Provider>, stored: Restored) -> Self {
         let event = provider.envelope().read(&stored.body, &stored.headers);
         Self(Arc::new(Inner {
             provider,
@@ -110,14 +124,14 @@ impl Delivery {
     /// a signature, a token or another credential.
     #[must_use]
     pub fn with_headers(mut self, mut headers: HeaderMap) -> Self {
-        for name in [
-            header::AUTHORIZATION,
-            header::COOKIE,
-            header::PROXY_AUTHORIZATION,
-        ] {
+        let credentials: Vec<HeaderName> = headers
+            .keys()
+            .filter(|name| self.0.provider.is_credential(name))
+            .cloned()
+            .collect();
+        for name in credentials {
             headers.remove(name);
         }
-        headers.remove(self.0.provider.scheme().header());
         Arc::make_mut(&mut self.0).headers = headers;
         self
     }

@@ -46,14 +46,23 @@ impl Digest {
     pub(crate) fn new(digest: &[u8]) -> Self {
         let mut bytes = [0; MAX_DIGEST];
         let len = digest.len().min(MAX_DIGEST);
-        for (to, from) in bytes.iter_mut().zip(digest) {
-            *to = *from;
+        if let (Some(to), Some(from)) = (bytes.get_mut(..len), digest.get(..len)) {
+            to.copy_from_slice(from);
         }
         Self { bytes, len }
     }
 
     pub(crate) fn as_slice(&self) -> &[u8] {
         self.bytes.get(..self.len).unwrap_or_default()
+    }
+
+    /// The bytes in larger units, the last one filled up with zeros.
+    pub(crate) fn words(&self) -> impl Iterator<Item = u64> {
+        let (words, _) = self.bytes.as_chunks();
+        words
+            .iter()
+            .take(self.len.div_ceil(size_of::<u64>()))
+            .map(|word| u64::from_ne_bytes(*word))
     }
 }
 

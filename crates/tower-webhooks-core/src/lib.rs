@@ -1,7 +1,8 @@
 //! Verifies webhook deliveries: bytes, headers and time in; a delivery or a
 //! rejection out. No I/O, no runtime.
 //!
-//! * [`Provider`] describes who sends, as data; [`providers`] has the presets.
+//! * [`Provider`] describes who sends, as data; [`provider`] has the parts of a
+//!   description, [`providers`] the presets.
 //! * [`Verifier`] checks requests against an endpoint's [`Secrets`] and is
 //!   what makes a [`Delivery`]; refusals are [`Rejection`]s of a closed set
 //!   of kinds.
@@ -30,7 +31,8 @@ mod encoding;
 mod envelope;
 mod event_type;
 mod mac;
-mod provider;
+pub mod provider;
+pub mod providers;
 mod rejection;
 mod scheme;
 mod secret;
@@ -42,20 +44,12 @@ mod verify;
 pub use amount::{Amount, AmountError};
 pub use clock::{Clock, ManualClock, SystemClock};
 pub use delivery::{Delivery, Restored};
-pub use encoding::Encoding;
-pub use envelope::{Envelope, EventHead, Locator, LocatorPart, Place, Unusable};
+pub use envelope::{EventHead, Unusable};
 pub use event_type::EventType;
-pub use mac::Algorithm;
-pub use provider::{
-    AlsoSent, Answer, Answers, EventInfo, Events, Provider, ProviderError, ReplyRule, Resigned,
-    Retries, SentValue, presets as providers,
-};
+pub use provider::description::Provider;
 pub use rejection::{Rejection, RejectionKind};
-pub use scheme::{
-    HmacScheme, KeyEncoding, KeyForm, Layout, Part, Prefix, Scheme, Screened, TokenScheme,
-};
+pub use scheme::Screened;
 pub use secret::{MAX_SECRETS, Secret, SecretError, SecretErrorKind, Secrets};
 pub use sign::{SignError, Signer};
 pub use text::Text;
-pub use timestamp::{SignedTimestamp, TimeUnit, TimestampPlace};
 pub use verify::{Head, SetupError, Verifier};

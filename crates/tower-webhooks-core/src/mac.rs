@@ -80,12 +80,45 @@ impl fmt::Debug for Mac {
     }
 }
 
-/// Compares in time that does not depend on where the bytes differ.
+/// Compares in time that does not depend on where the bytes differ. In words,
+/// because each comparison costs the same barrier.
 pub(crate) fn same(left: &Digest, right: &Digest) -> bool {
-    left.as_slice().ct_eq(right.as_slice()).into()
+    let same_length = left.as_slice().len().ct_eq(&right.as_slice().len());
+    left.words()
+        .zip(right.words())
+        .fold(same_length, |same, (left, right)| same & left.ct_eq(&right))
+        .into()
 }
 
 /// Hides the length and the content of a shared token before it is compared.
 pub(crate) fn blind(token: &[u8]) -> Digest {
     Digest::new(&Sha256::digest(token))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn digests_are_the_same_only_if_every_byte_and_the_length_are() {
+        for len in [20, 32, 64] {
+            let bytes: Vec<u8> = (1..=len).collect();
+            let digest = Digest::new(&bytes);
+            assert!(same(&digest, &Digest::new(&bytes)));
+            for at in 0..bytes.len() {
+                let mut other = bytes.clone();
+                other[at] ^= 1;
+                assert!(!same(&digest, &Digest::new(&other)), "byte {at} of {len}");
+                assert!(
+                    !same(&digest, &Digest::new(&bytes[..at])),
+                    "the first {at} of {len}"
+                );
+            }
+        }
+        let (short, zero) = (Digest::new(&[7; 20]), [&[7; 20][..], &[0]].concat());
+        assert!(
+            !same(&short, &Digest::new(&zero)),
+            "what fills the last word up does not count"
+        );
+    }
 }

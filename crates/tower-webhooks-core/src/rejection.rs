@@ -55,7 +55,7 @@ pub enum RejectionKind {
 
 impl RejectionKind {
     /// Every kind, in the order of their names.
-    pub const ALL: [Self; 19] = [
+    pub const ALL: &'static [Self] = &[
         Self::BodyIncomplete,
         Self::BodyTimeout,
         Self::BodyTooLarge,

@@ -1,6 +1,6 @@
 //! What a provider and a receiver share.
 
-use std::{env, fmt, fs, time::SystemTime};
+use std::{env, ffi::OsString, fmt, fs, io, slice, time::SystemTime};
 
 use zeroize::Zeroizing;
 
@@ -9,6 +9,9 @@ use crate::Text;
 /// How many secrets an endpoint tries at the most: enough for a rotation, few
 /// enough that a forged request costs little.
 pub const MAX_SECRETS: usize = 4;
+
+/// What many providers' secrets begin with.
+pub(crate) const WHSEC: &str = "whsec_";
 
 /// One secret, as the provider hands it out. Wiped from memory on drop, and
 /// never printed.
@@ -24,11 +27,12 @@ impl Secret {
     ///
     /// # Errors
     ///
-    /// [`SecretErrorKind::Empty`] when nothing but white space is left of it:
-    /// an empty key verifies whatever a forger signs.
+    /// [`SecretErrorKind::Empty`] when it is nothing but white space, or nothing
+    /// but the `whsec_` that many secrets begin with: a key that anybody can
+    /// guess verifies whatever a forger signs.
     pub fn new(text: impl Into<String>) -> Result<Self, SecretError> {
         let text = Zeroizing::new(text.into());
-        if text.trim().is_empty() {
+        if text.strip_prefix(WHSEC).unwrap_or(&text).trim().is_empty() {
             return Err(SecretErrorKind::Empty.into());
         }
         Ok(Self {
@@ -147,16 +151,17 @@ impl Secrets {
     ///
     /// [`SecretErrorKind::NotSet`] when neither variable is there,
     /// [`SecretErrorKind::SetTwice`] when both are,
-    /// [`SecretErrorKind::Unreadable`] when the file cannot be read, and
+    /// [`SecretErrorKind::NotUtf8`] when the variable or the file holds no
+    /// text, [`SecretErrorKind::Unreadable`] when the file cannot be read, and
     /// those of [`Secret::new`]. The error names the variable, never its
     /// value.
     pub fn from_env(name: &str) -> Result<Self, SecretError> {
-        Self::from_lookup(name, |name| env::var(name).ok())
+        Self::from_lookup(name, |name| env::var_os(name))
     }
 
     fn from_lookup(
         name: &str,
-        lookup: impl Fn(&str) -> Option<String>,
+        lookup: impl Fn(&str) -> Option<OsString>,
     ) -> Result<Self, SecretError> {
         let current = read(name, &lookup)?
             .ok_or_else(|| SecretError::new(SecretErrorKind::NotSet).at(name))?;
@@ -168,8 +173,17 @@ impl Secrets {
     }
 
     /// The secrets, in the order in which they are tried.
-    pub fn iter(&self) -> impl Iterator<Item = &Secret> {
+    pub fn iter(&self) -> slice::Iter<'_, Secret> {
         self.list.iter()
+    }
+}
+
+impl<'a> IntoIterator for &'a Secrets {
+    type Item = &'a Secret;
+    type IntoIter = slice::Iter<'a, Secret>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.iter()
     }
 }
 
@@ -181,16 +195,23 @@ impl From<Secret> for Secrets {
 
 fn read(
     name: &str,
-    lookup: &impl Fn(&str) -> Option<String>,
+    lookup: &impl Fn(&str) -> Option<OsString>,
 ) -> Result<Option<Secret>, SecretError> {
     let file_name = format!("{name}_FILE");
     let text = match (lookup(name), lookup(&file_name)) {
         (None, None) => return Ok(None),
         (Some(_), Some(_)) => return Err(SecretError::new(SecretErrorKind::SetTwice).at(name)),
-        (Some(text), None) => text,
+        (Some(text), None) => text
+            .into_string()
+            .map_err(|_| SecretError::new(SecretErrorKind::NotUtf8).at(name))?,
         (None, Some(path)) => {
-            let mut text = fs::read_to_string(path)
-                .map_err(|_| SecretError::new(SecretErrorKind::Unreadable).at(&file_name))?;
+            let mut text = fs::read_to_string(path).map_err(|error| {
+                let kind = match error.kind() {
+                    io::ErrorKind::InvalidData => SecretErrorKind::NotUtf8,
+                    _ => SecretErrorKind::Unreadable,
+                };
+                SecretError::new(kind).at(&file_name)
+            })?;
             if text.ends_with('\n') {
                 text.pop();
                 if text.ends_with('\r') {
@@ -225,6 +246,10 @@ pub enum SecretErrorKind {
     /// The environment has no such variable.
     #[error("is not set")]
     NotSet,
+    /// The variable, or the file that it names, holds bytes that are no text in
+    /// UTF-8.
+    #[error("is not text in UTF-8")]
+    NotUtf8,
     /// Both the variable and its `_FILE` form are set.
     #[error("is set both directly and as a file; remove one")]
     SetTwice,
@@ -237,7 +262,7 @@ pub enum SecretErrorKind {
     /// Shorter than the provider's secrets are.
     #[error("is shorter than this provider's secrets are")]
     TooShort,
-    /// The file cannot be read as text.
+    /// The file cannot be read.
     #[error("names a file that cannot be read")]
     Unreadable,
 }
@@ -291,14 +316,17 @@ mod tests {
 
     #[test]
     fn empty_and_blank_secrets_are_refused() {
-        for text in ["", " ", "\n", "\t\r\n "] {
+        for text in ["", " ", "\n", "\t\r\n ", "whsec_", "whsec_ ", "whsec_\n"] {
             assert_eq!(kind(Secrets::new(text)), SecretErrorKind::Empty, "{text:?}");
         }
     }
 
     #[test]
     fn debug_shows_no_secret() {
-        let secrets = Secrets::new("swordfish").unwrap().with_previous("tunafish").unwrap();
+        let secrets = Secrets::new("swordfish")
+            .unwrap()
+            .with_previous("tunafish")
+            .unwrap();
         assert!(!format!("{secrets:?}").contains("fish"));
     }
 
@@ -321,7 +349,8 @@ mod tests {
             file.write_all(content.as_bytes()).unwrap();
             let path = file.path().to_str().unwrap().to_owned();
             let secrets =
-                Secrets::from_lookup("X", |name| (name == "X_FILE").then(|| path.clone())).unwrap();
+                Secrets::from_lookup("X", |name| (name == "X_FILE").then(|| path.clone().into()))
+                    .unwrap();
             assert_eq!(secrets.iter().next().unwrap().expose(), expected);
         }
     }
@@ -336,10 +365,33 @@ mod tests {
         assert_eq!(error.kind(), SecretErrorKind::SetTwice);
         assert!(!error.to_string().contains("swordfish"));
 
-        let missing = |name: &str| (name == "X_FILE").then(|| "/no/such/file".to_owned());
+        let missing = |name: &str| (name == "X_FILE").then(|| "/no/such/file".into());
         assert_eq!(
             kind(Secrets::from_lookup("X", missing)),
             SecretErrorKind::Unreadable
+        );
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn what_is_no_text_is_not_taken_for_absent() {
+        use std::os::unix::ffi::OsStringExt as _;
+
+        let bytes = b"sword\xfffish".to_vec();
+        let error = Secrets::from_lookup("X", |name| {
+            (name == "X").then(|| OsString::from_vec(bytes.clone()))
+        })
+        .unwrap_err();
+        assert_eq!(error.to_string(), "the secret in X is not text in UTF-8");
+
+        let mut file = tempfile::NamedTempFile::new().unwrap();
+        file.write_all(&bytes).unwrap();
+        let in_file = |name: &str| (name == "X_FILE").then(|| file.path().into());
+        let error = Secrets::from_lookup("X", in_file).unwrap_err();
+        assert_eq!(error.kind(), SecretErrorKind::NotUtf8);
+        assert_eq!(
+            error.to_string(),
+            "the secret in X_FILE is not text in UTF-8"
         );
     }
 

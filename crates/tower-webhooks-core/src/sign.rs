@@ -180,13 +180,13 @@ impl Signer {
             let value = match sent.value {
                 SentValue::EventType => {
                     let unsigned = Restored::new(Bytes::copy_from_slice(body), at);
-                    match Delivery::restore(Arc::clone(&self.provider), unsigned).event() {
+                    match Delivery::insecure_restore(Arc::clone(&self.provider), unsigned).event() {
                         Ok(event) => event.event_type().to_string(),
                         Err(_) => continue,
                     }
                 }
-                SentValue::Milliseconds => crate::TimeUnit::Milliseconds.write(at),
-                SentValue::Seconds => crate::TimeUnit::Seconds.write(at),
+                SentValue::Milliseconds => crate::provider::TimeUnit::Milliseconds.write(at),
+                SentValue::Seconds => crate::provider::TimeUnit::Seconds.write(at),
             };
             headers.insert(sent.header.clone(), plain(value)?);
         }

@@ -38,6 +38,15 @@ impl Text {
     pub(crate) fn from_utf8(bytes: Bytes) -> Option<Self> {
         ByteString::try_from(bytes).ok().map(Self)
     }
+
+    /// A part of this text, sharing its memory.
+    ///
+    /// # Panics
+    ///
+    /// When it is no part of this text.
+    pub(crate) fn slice_ref(&self, part: &str) -> Self {
+        Self(self.0.slice_ref(part))
+    }
 }
 
 impl Deref for Text {
@@ -81,6 +90,18 @@ impl PartialEq<str> for Text {
 impl PartialEq<&str> for Text {
     fn eq(&self, other: &&str) -> bool {
         self.as_str() == *other
+    }
+}
+
+impl PartialEq<String> for Text {
+    fn eq(&self, other: &String) -> bool {
+        self.as_str() == other
+    }
+}
+
+impl From<Text> for String {
+    fn from(text: Text) -> Self {
+        text.as_str().to_owned()
     }
 }
 

@@ -6,10 +6,10 @@ use bytes::Bytes;
 use http::{HeaderMap, Method, Uri, request};
 
 use crate::{
-    Delivery, Provider, ProviderError, Rejection, RejectionKind, Screened, SecretError, Secrets,
-    Text,
+    Delivery, Provider, Rejection, RejectionKind, Screened, SecretError, Secrets, Text,
     delivery::Verified,
     mac::{Mac, same},
+    provider::ProviderError,
     scheme::{HmacScheme, Keys, Material, Part, Scheme},
 };
 

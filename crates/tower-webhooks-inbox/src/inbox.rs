@@ -165,3 +165,63 @@ pub trait Inbox: fmt::Debug + Send + Sync + 'static {
     /// When the store cannot be read.
     fn check(&self) -> BoxFuture<'_, Result<Durability, InboxError>>;
 }
+
+macro_rules! delegate {
+    ($pointer:ty) => {
+        impl<I: Inbox + ?Sized> Inbox for $pointer {
+            fn apply(&self, batch: Batch) -> BoxFuture<'_, Result<Applied, InboxError>> {
+                (**self).apply(batch)
+            }
+
+            fn next_due<'a>(
+                &'a self,
+                wants: &'a [Want],
+            ) -> BoxFuture<'a, Result<Option<Duration>, InboxError>> {
+                (**self).next_due(wants)
+            }
+
+            fn list<'a>(
+                &'a self,
+                filter: &'a Filter,
+                page: Page,
+            ) -> BoxFuture<'a, Result<Listing, InboxError>> {
+                (**self).list(filter, page)
+            }
+
+            fn get(&self, seq: EventSeq) -> BoxFuture<'_, Result<Option<EventRecord>, InboxError>> {
+                (**self).get(seq)
+            }
+
+            fn stats(&self) -> BoxFuture<'_, Result<Stats, InboxError>> {
+                (**self).stats()
+            }
+
+            fn replay<'a>(
+                &'a self,
+                selection: &'a Selection,
+            ) -> BoxFuture<'a, Result<Replayed, InboxError>> {
+                (**self).replay(selection)
+            }
+
+            fn prune<'a>(
+                &'a self,
+                retention: &'a Retention,
+                max_rows: usize,
+            ) -> BoxFuture<'a, Result<Pruned, InboxError>> {
+                (**self).prune(retention, max_rows)
+            }
+
+            fn erase<'a>(&'a self, what: &'a Erase) -> BoxFuture<'a, Result<u64, InboxError>> {
+                (**self).erase(what)
+            }
+
+            fn check(&self) -> BoxFuture<'_, Result<Durability, InboxError>> {
+                (**self).check()
+            }
+        }
+    };
+}
+
+// So that a store can be chosen when the program runs.
+delegate!(std::sync::Arc<I>);
+delegate!(Box<I>);

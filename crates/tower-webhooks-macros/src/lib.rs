@@ -11,12 +11,16 @@ use syn::{DeriveInput, parse_macro_input};
 /// Takes one attribute, `#[event("…")]`: the type as the provider spells it,
 /// one exact type and not a pattern. Structs and enums, generic ones too.
 ///
-/// ```text
+/// ```
+/// use tower_webhooks::EventType;
+///
 /// #[derive(EventType)]
 /// #[event("order.paid")]
 /// struct OrderPaid<Lines> {
 ///     lines: Lines,
 /// }
+///
+/// assert_eq!(OrderPaid::<Vec<String>>::EVENT_TYPE, "order.paid");
 /// ```
 ///
 /// A missing, repeated or empty attribute, a pattern (`*`), white space and

@@ -5,7 +5,10 @@ use http::{
     HeaderValue, Response, StatusCode,
     header::{ALLOW, CONTENT_TYPE, RETRY_AFTER},
 };
-use tower_webhooks_core::{Answer, Answers, Rejection, RejectionKind};
+use tower_webhooks_core::{
+    Rejection, RejectionKind,
+    provider::{Answer, Answers},
+};
 use tower_webhooks_inbox::Reply;
 
 /// How long a sender is asked to wait after a 503: long enough for a restart,
@@ -80,10 +83,14 @@ impl AnswerBook {
             empty
         };
         if status == StatusCode::METHOD_NOT_ALLOWED {
-            response.headers_mut().insert(ALLOW, HeaderValue::from_static("POST"));
+            response
+                .headers_mut()
+                .insert(ALLOW, HeaderValue::from_static("POST"));
         }
         if status == StatusCode::SERVICE_UNAVAILABLE {
-            response.headers_mut().insert(RETRY_AFTER, RETRY_AFTER_SECONDS);
+            response
+                .headers_mut()
+                .insert(RETRY_AFTER, RETRY_AFTER_SECONDS);
         }
         response.extensions_mut().insert(Rejection::from(kind));
         response
@@ -91,8 +98,8 @@ impl AnswerBook {
 }
 
 impl Page {
-    /// What cannot stand in a response falls back to the default: presets and
-    /// their check keep that from happening.
+    /// What cannot stand in a response falls back to the default; the
+    /// provider's check refuses such an answer at start.
     fn new(answer: &Answer, default: StatusCode) -> Self {
         Self {
             status: StatusCode::from_u16(answer.status).unwrap_or(default),
@@ -108,7 +115,9 @@ impl Page {
         let mut response = Response::new(B::from(self.body.clone()));
         *response.status_mut() = status;
         if let Some(content_type) = &self.content_type {
-            response.headers_mut().insert(CONTENT_TYPE, content_type.clone());
+            response
+                .headers_mut()
+                .insert(CONTENT_TYPE, content_type.clone());
         }
         response
     }
@@ -133,7 +142,7 @@ mod tests {
 
     #[test]
     fn no_refusal_disables_redirects_or_blames_the_server() {
-        for kind in RejectionKind::ALL {
+        for &kind in RejectionKind::ALL {
             let status = status(kind).as_u16();
             assert!(
                 matches!(status, 400 | 401 | 405 | 408 | 413 | 415 | 503),
@@ -145,9 +154,12 @@ mod tests {
     #[test]
     fn every_401_is_the_same_to_the_sender() {
         let book = AnswerBook::new(&Answers::new(Answer::empty(200), Answer::text(401, "no")));
-        for kind in RejectionKind::ALL {
+        for &kind in RejectionKind::ALL {
             let response = book.refuse::<Bytes>(kind);
-            assert_eq!(response.extensions().get::<Rejection>().unwrap().kind(), kind);
+            assert_eq!(
+                response.extensions().get::<Rejection>().unwrap().kind(),
+                kind
+            );
             if response.status() == StatusCode::UNAUTHORIZED {
                 assert_eq!(response.body(), "no", "{kind}");
                 assert_eq!(response.headers().len(), 1, "{kind}");

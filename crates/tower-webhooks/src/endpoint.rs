@@ -1,13 +1,10 @@
 //! One mounted receiver: a name, a provider, its secrets, its handlers.
 
-use std::{
-    fmt,
-    sync::{Arc, atomic::AtomicBool},
-    time::Duration,
-};
+use std::{fmt, sync::Arc, time::Duration};
 
+use http::Extensions;
 use tower_webhooks_core::{
-    Clock, Provider, Secrets, SetupError, SystemClock, Text, Verifier,
+    Clock, Provider, Secret, Secrets, SetupError, SystemClock, Text, Verifier, provider::SignedAnew,
 };
 use tower_webhooks_inbox::Committer;
 
@@ -16,7 +13,7 @@ use crate::{
     answer::AnswerBook,
     layer::{
         budget::ByteBudget,
-        gate::{Gate, Keyring, Limits, Shared},
+        gate::{Gate, Keyring, Limits},
         intake::Intake,
         meter::Meter,
     },
@@ -57,6 +54,7 @@ pub struct Endpoint {
     max_body_bytes: Option<usize>,
     body_deadline: Duration,
     public_url: Option<Text>,
+    dedup_span: Option<Duration>,
     clock: Arc<dyn Clock>,
 }
 
@@ -68,36 +66,53 @@ enum Keys {
 /// What the endpoints of one receiver have in common.
 pub(crate) struct Common {
     pub(crate) committer: Committer,
-    pub(crate) shared: Shared,
+    pub(crate) budget: ByteBudget,
     pub(crate) clock: Option<Arc<dyn Clock>>,
+    pub(crate) extensions: Extensions,
+}
+
+/// An endpoint whose deliveries go into the inbox.
+pub(crate) struct Opened {
+    pub(crate) gate: Arc<Gate>,
+    /// The gate's own.
+    pub(crate) intake: Arc<Intake>,
 }
 
 impl Endpoint {
     /// An endpoint with secrets of its own. The name is durable: events are
     /// stored under it.
-    pub fn new(name: impl Into<Text>, provider: Provider, secrets: Secrets) -> Self {
-        Self::with_keys(name.into(), provider, Keys::Fixed(secrets))
+    pub fn new(
+        name: impl Into<Text>,
+        provider: impl Into<Arc<Provider>>,
+        secrets: Secrets,
+    ) -> Self {
+        Self::with_keys(name.into(), provider.into(), Keys::Fixed(secrets))
     }
 
     /// An endpoint whose tenants each have their own secrets, looked up for
     /// each request before its body is read.
     pub fn multi_tenant(
         name: impl Into<Text>,
-        provider: Provider,
+        provider: impl Into<Arc<Provider>>,
         source: impl SecretSource,
     ) -> Self {
-        Self::with_keys(name.into(), provider, Keys::Lookup(Box::new(Lookup::new(source))))
+        Self::with_keys(
+            name.into(),
+            provider.into(),
+            Keys::Lookup(Box::new(Lookup::new(source))),
+        )
     }
 
-    fn with_keys(name: Text, provider: Provider, keys: Keys) -> Self {
+    fn with_keys(name: Text, provider: Arc<Provider>, keys: Keys) -> Self {
         Self {
             name,
-            provider: Arc::new(provider),
+            provider,
             events: EventRouter::new(),
             keys,
             max_body_bytes: None,
             body_deadline: DEFAULT_BODY_DEADLINE,
             public_url: None,
+            dedup_span: None,
             clock: Arc::new(SystemClock),
         }
     }
@@ -129,6 +144,17 @@ impl Endpoint {
         self
     }
 
+    /// Replaces how long an equal body counts as the same event, where no signed
+    /// id says so. The default is the provider's retry span (72 h where that is
+    /// unknown), and at least as long as a captured request stays fresh.
+    ///
+    /// Where neither an id nor a time is signed, a captured request can be
+    /// replayed after this span; a longer one swallows events that truly repeat.
+    pub fn with_dedup_span(mut self, span: Duration) -> Self {
+        self.dedup_span = Some(span);
+        self
+    }
+
     /// Replaces the clock that timestamps are compared with.
     pub fn with_clock(mut self, clock: impl Clock) -> Self {
         self.clock = Arc::new(clock);
@@ -141,32 +167,30 @@ impl Endpoint {
     ///
     /// [`SetupError`] when a secret does not fit the provider's scheme.
     pub fn verify_only(self) -> Result<WebhookLayer, SetupError> {
-        let shared = Shared {
-            budget: ByteBudget::new(DEFAULT_MAX_BYTES_IN_FLIGHT),
-            draining: Arc::new(AtomicBool::new(false)),
-        };
+        self.warn();
+        let budget = ByteBudget::new(DEFAULT_MAX_BYTES_IN_FLIGHT);
         let clock = Arc::clone(&self.clock);
-        Ok(WebhookLayer::new(Arc::new(self.gate(shared, clock, None)?)))
+        Ok(WebhookLayer::new(Arc::new(self.gate(budget, clock)?)))
     }
 
     /// The endpoint, ready for requests that go into the inbox.
-    pub(crate) fn open(self, common: &Common, routes: Arc<Routes>) -> Result<Gate, SetupError> {
-        let intake = Intake::new(
-            self.name.clone(),
-            &self.provider,
-            common.committer.clone(),
-            routes,
-        );
-        let clock = common.clock.clone().unwrap_or_else(|| Arc::clone(&self.clock));
-        self.gate(common.shared.clone(), clock, Some(intake))
+    pub(crate) fn open(self, common: &Common, routes: Arc<Routes>) -> Result<Opened, SetupError> {
+        self.warn();
+        let clock = common
+            .clock
+            .clone()
+            .unwrap_or_else(|| Arc::clone(&self.clock));
+        let dedup_span = self.dedup_span;
+        let mut gate = self.gate(common.budget.clone(), clock)?;
+        let intake = Arc::new(Intake::new(&gate, common, routes, dedup_span));
+        gate.intake = Some(Arc::clone(&intake));
+        Ok(Opened {
+            gate: Arc::new(gate),
+            intake,
+        })
     }
 
-    fn gate(
-        self,
-        shared: Shared,
-        clock: Arc<dyn Clock>,
-        intake: Option<Intake>,
-    ) -> Result<Gate, SetupError> {
+    fn gate(self, budget: ByteBudget, clock: Arc<dyn Clock>) -> Result<Gate, SetupError> {
         self.provider.check()?;
         if self.provider.scheme().needs_public_url() && self.public_url.is_none() {
             return Err(SetupError::PublicUrlMissing);
@@ -183,8 +207,10 @@ impl Endpoint {
                 (Keyring::Lookup(lookup), Vec::new())
             }
         };
+        let meter = Arc::new(Meter::new(&self.name, &labels));
         Ok(Gate {
-            meter: Meter::new(&self.name, &labels),
+            intake: None,
+            meter,
             answers: AnswerBook::new(self.provider.answers()),
             limits: Limits {
                 max_body_bytes: self
@@ -197,34 +223,40 @@ impl Endpoint {
             provider: self.provider,
             keyring,
             clock,
-            shared,
-            intake,
+            budget,
         })
     }
 
-    /// What is worth a word at start, though not an error.
-    pub(crate) fn warnings(&self) -> Vec<String> {
-        let mut warnings = Vec::new();
-        if let Keys::Fixed(secrets) = &self.keys
-            && secrets.iter().any(tower_webhooks_core::Secret::has_outer_whitespace)
-        {
-            warnings.push(
+    /// Says what is worth a word at start, though not an error.
+    fn warn(&self) {
+        let outer_whitespace = matches!(
+            &self.keys,
+            Keys::Fixed(secrets) if secrets.iter().any(Secret::has_outer_whitespace)
+        );
+        if outer_whitespace {
+            tracing::warn!(
+                endpoint = %self.name,
                 "a secret begins or ends with white space: if every signature fails, remove it"
-                    .to_owned(),
             );
         }
-        warnings.extend(self.stale_redeliveries());
-        warnings
+        if self.provider.has_type_in_unsigned_header() {
+            tracing::warn!(
+                endpoint = %self.name,
+                "the event's type comes from a header that is not signed: whoever captured a \
+                 request can send it again as another event"
+            );
+        }
+        if let Some(warning) = self.stale_redeliveries() {
+            tracing::warn!(endpoint = %self.name, "{warning}");
+        }
     }
 
     /// Redeliveries that keep their first timestamp go stale before the
     /// provider gives up.
     fn stale_redeliveries(&self) -> Option<String> {
-        use tower_webhooks_core::Resigned;
-
         let tolerance = self.provider.scheme().timestamp()?.tolerance()?;
-        let span = self.provider.retries().span()?;
-        if self.provider.retries().resigned == Resigned::Yes || tolerance >= span {
+        let span = self.provider.retry_span();
+        if self.provider.retries().signed_anew == SignedAnew::Yes || tolerance >= span {
             return None;
         }
         Some(format!(

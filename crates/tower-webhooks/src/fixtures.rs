@@ -5,10 +5,13 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use http::{Extensions, HeaderName};
-use tower_webhooks_core::{Delivery, Envelope, HmacScheme, Provider, Restored, Scheme, Text};
+use http::HeaderName;
+use tower_webhooks_core::{
+    Delivery, Provider, Restored, Text,
+    provider::{Envelope, HmacScheme, Scheme},
+};
 
-use crate::{Attempt, Job, job::Parts};
+use crate::testing::TestJob;
 
 /// A provider that sends `{"event": …, "id": …, "data": …}`.
 pub(crate) fn provider() -> Arc<Provider> {
@@ -26,20 +29,13 @@ pub(crate) fn delivery(body: &str) -> Delivery {
     let received_at = SystemTime::UNIX_EPOCH + Duration::from_secs(1_700_000_000);
     let mut restored = Restored::new(body.to_owned().into(), received_at);
     restored.tenant = Some(Text::from("acme"));
-    Delivery::restore(provider(), restored)
+    Delivery::insecure_restore(provider(), restored)
 }
 
-pub(crate) fn job(body: &str) -> Job {
-    job_with(body, Extensions::new())
-}
-
-pub(crate) fn job_with(body: &str, extensions: Extensions) -> Job {
-    Job::new(Parts {
-        delivery: delivery(body),
-        endpoint: Text::from("shop"),
-        handler: Text::from("ship"),
-        event_id: Text::from("evt_1"),
-        attempt: Attempt::new(2, 3),
-        extensions,
-    })
+pub(crate) fn job(body: &str) -> TestJob {
+    TestJob::new(provider(), body.to_owned())
+        .with_endpoint("shop")
+        .with_handler("ship")
+        .with_tenant("acme")
+        .with_attempt(2, 3)
 }

@@ -43,8 +43,10 @@
 //! * [`layer`]: what is refused, in which order, and what answer leaves when.
 //! * [`router`]: which handlers run, what they take and what they return.
 //! * [`worker`]: retries, time-outs, dead letters, metrics.
-//! * [`providers`]: the presets; [`guide::own_provider`] for one that has none.
-//! * [`testing`]: signed requests and a clock turned by hand.
+//! * [`providers`]: the presets; [`guide::own_provider`] for one that has none,
+//!   and [`provider`] for the parts of its description.
+//! * [`testing`]: signed requests, a clock turned by hand, jobs for a handler
+//!   alone.
 //! * [`guide`]: tunnels, proxies, tenants, rotation.
 
 extern crate self as tower_webhooks;
@@ -53,14 +55,16 @@ mod ack;
 mod answer;
 mod endpoint;
 mod extract;
-pub mod guide;
 #[cfg(test)]
 mod fixtures;
+pub mod guide;
 mod job;
 pub mod layer;
 mod outcome;
 mod retry;
 pub mod router;
+#[cfg(feature = "serve")]
+pub mod serve;
 mod source;
 pub mod testing;
 mod webhooks;
@@ -70,7 +74,9 @@ pub use ack::ack;
 pub use endpoint::Endpoint;
 pub use extract::{Event, EventRejection, FromJob};
 pub use job::{Attempt, Job};
-pub use layer::{EndpointService, WebhookLayer, WebhookService};
+pub use layer::{
+    endpoint_service::EndpointService, service::WebhookService, webhook_layer::WebhookLayer,
+};
 pub use outcome::{Completion, HandlerError, IntoOutcome, Outcome};
 pub use retry::Retry;
 pub use router::{
@@ -80,14 +86,16 @@ pub use router::{
 };
 pub use source::{SecretSource, Tenant};
 pub use tower_webhooks_core::{
-    Algorithm, AlsoSent, Answer, Answers, Clock, Delivery, Encoding, Envelope, EventHead,
-    EventInfo, EventType, Events, Head, HmacScheme, KeyEncoding, KeyForm, Layout, Locator,
-    LocatorPart, ManualClock, Part, Place, Prefix, Provider, ProviderError, Rejection,
-    RejectionKind, ReplyRule, Resigned, Retries, Scheme, Secret, SecretError, SecretErrorKind,
-    Secrets, SentValue, SetupError, SignError, SignedTimestamp, Signer, SystemClock, Text,
-    TimeUnit, TimestampPlace, TokenScheme, Unusable, Verifier, providers,
+    Amount, AmountError, Clock, Delivery, EventHead, EventType, Head, MAX_SECRETS, ManualClock,
+    Provider, Rejection, RejectionKind, Restored, Screened, Secret, SecretError, SecretErrorKind,
+    Secrets, SetupError, SignError, Signer, SystemClock, Text, Unusable, Verifier, provider,
+    providers,
 };
-pub use tower_webhooks_inbox::{Inbox, MemoryInbox, Reply, conformance};
+pub use tower_webhooks_inbox::{self as inbox, Inbox, MemoryInbox, Reply};
 pub use tower_webhooks_macros::EventType;
 pub use webhooks::{StartError, UnknownEndpoint, Webhooks, WebhooksBuilder};
-pub use worker::{DeadJob, DoneJob, DrainReport, Worker};
+pub use worker::{
+    builder::Worker,
+    handle::DrainReport,
+    hooks::{DeadJob, DoneJob},
+};

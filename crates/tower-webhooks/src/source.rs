@@ -4,6 +4,7 @@ use std::{error::Error, fmt, future::Future, sync::Arc, time::Duration};
 
 use http::request::Parts;
 use moka::future::Cache;
+use tokio::sync::Semaphore;
 use tower_webhooks_core::{Provider, RejectionKind, Secrets, Text, Verifier};
 use tower_webhooks_inbox::BoxFuture;
 
@@ -14,6 +15,14 @@ const LOOKUP_LIMIT: Duration = Duration::from_secs(1);
 /// How many tenants are remembered, known and unknown together, so that
 /// requests for made-up tenants cannot fill the memory.
 const REMEMBERED_TENANTS: u64 = 10_000;
+
+/// The longest key: with the number of tenants, what bounds the memory that
+/// made-up ones take.
+const MAX_KEY_BYTES: usize = 256;
+
+/// How many lookups run at once: anybody can cause one, and a pool of database
+/// connections is small.
+const LOOKUPS_AT_ONCE: usize = 32;
 
 /// How long a lookup's answer is used again: so long a removed secret still
 /// counts, and a new one does not yet.
@@ -66,7 +75,8 @@ impl Tenant {
 pub trait SecretSource: Send + Sync + 'static {
     /// What a lookup goes by: a segment of the path or a header that names a
     /// key. Everything that the lookup depends on belongs into it, because
-    /// answers are remembered by it for 30 s. `None` is an unknown tenant.
+    /// answers are remembered by it for 30 s. `None`, or more than 256 bytes,
+    /// is an unknown tenant.
     fn key(&self, parts: &Parts) -> Option<Text>;
 
     /// Looks the tenant up. `Ok(None)` is an unknown tenant, answered 401; it
@@ -104,6 +114,7 @@ impl<S: SecretSource> ErasedSource for S {
 pub(crate) struct Lookup {
     source: Arc<dyn ErasedSource>,
     remembered: Cache<Text, Option<Arc<Verifier>>>,
+    places: Arc<Semaphore>,
     template: Template,
 }
 
@@ -125,6 +136,7 @@ impl Lookup {
                 .max_capacity(REMEMBERED_TENANTS)
                 .time_to_live(REMEMBERED_FOR)
                 .build(),
+            places: Arc::new(Semaphore::new(LOOKUPS_AT_ONCE)),
             template: Template {
                 provider,
                 public_url,
@@ -137,7 +149,11 @@ impl Lookup {
         &self,
         parts: &Parts,
     ) -> Result<BoxFuture<'static, Result<Arc<Verifier>, RejectionKind>>, RejectionKind> {
-        let key = self.source.key(parts).ok_or(RejectionKind::TenantUnknown)?;
+        let key = self
+            .source
+            .key(parts)
+            .filter(|key| key.len() <= MAX_KEY_BYTES)
+            .ok_or(RejectionKind::TenantUnknown)?;
         let lookup = self.clone();
         Ok(Box::pin(async move {
             match tokio::time::timeout(LOOKUP_LIMIT, lookup.find(key)).await {
@@ -162,6 +178,9 @@ impl Lookup {
     ) -> Result<Option<Arc<Verifier>>, Arc<Box<dyn Error + Send + Sync>>> {
         self.remembered
             .try_get_with(key.clone(), async {
+                // What is remembered waits for nobody; made-up tenants wait for
+                // each other.
+                let _place = self.places.acquire().await?;
                 let Some(tenant) = self.source.look_up(key).await? else {
                     return Ok(None);
                 };

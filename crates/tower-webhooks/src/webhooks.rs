@@ -1,44 +1,37 @@
 //! A receiver as a whole: its endpoints, its inbox and its workers.
 
-use std::{
-    collections::BTreeMap,
-    fmt,
-    num::NonZeroUsize,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
-    time::Duration,
-};
+use std::{collections::BTreeMap, fmt, num::NonZeroUsize, sync::Arc, time::Duration};
 
+use http::Extensions;
 use tokio::time::{Instant, timeout};
 use tower_webhooks_core::{Clock, SetupError, Text};
 use tower_webhooks_inbox::{Committer, CommitterOptions, Inbox, InboxError};
 
 use crate::{
-    Endpoint, EndpointService, WebhookLayer, Worker,
-    endpoint::{Common, DEFAULT_MAX_BYTES_IN_FLIGHT},
-    layer::{
-        budget::ByteBudget,
-        gate::{Gate, Shared},
-    },
+    DeadJob, DoneJob, DrainReport, Endpoint, EndpointService, WebhookLayer, Worker,
+    endpoint::{Common, DEFAULT_MAX_BYTES_IN_FLIGHT, Opened},
+    layer::budget::ByteBudget,
     router::{Routes, SetupProblems},
-    worker::{DeadJob, DoneJob, DrainReport, HandledEndpoint, WorkerHandle},
+    worker::{HandledEndpoint, WorkerHandle},
 };
+
+/// What the last commit of a drain may take beyond the time given.
+const LAST_COMMIT: Duration = Duration::from_secs(1);
 
 /// A running receiver. Its layers and services take deliveries in, its worker
 /// runs the handlers.
 ///
-/// Dropping it stops the worker at once: running handlers are dropped at their
-/// next `await`, and what they left undone waits in the inbox (a
-/// [`MemoryInbox`](crate::MemoryInbox) forgets it with the process).
+/// Dropping it stops the worker at once, and its layers and services answer
+/// 503: running handlers are dropped at their next `await`, and what they left
+/// undone waits in the inbox (a [`MemoryInbox`](crate::MemoryInbox) forgets it
+/// with the process). Keep it as long as the server runs;
 /// [`drain`](Self::drain) is the way to stop.
 #[must_use = "dropping it stops the worker"]
 pub struct Webhooks {
-    gates: BTreeMap<Text, (Arc<Gate>, Vec<String>)>,
+    endpoints: BTreeMap<Text, (Opened, Vec<String>)>,
     committer: Committer,
     inbox: Arc<dyn Inbox>,
-    shared: Shared,
+    budget: ByteBudget,
     worker: WorkerHandle,
 }
 
@@ -75,10 +68,12 @@ pub enum StartError {
         problems: SetupProblems,
     },
     /// The inbox is away, or its settings promise less than it must.
-    #[error("the inbox cannot be used: {0}")]
+    #[error("the inbox cannot be used")]
     Inbox(#[from] InboxError),
     /// Two endpoints have one name.
-    #[error("two endpoints are named `{0}`: events are stored under the name, so it must be unique")]
+    #[error(
+        "two endpoints are named `{0}`: events are stored under the name, so it must be unique"
+    )]
     Name(Text),
 }
 
@@ -113,6 +108,7 @@ impl Webhooks {
             clock: None,
             max_bytes_in_flight: DEFAULT_MAX_BYTES_IN_FLIGHT,
             committer: CommitterOptions::new(),
+            extensions: Extensions::new(),
             worker: Vec::new(),
         }
     }
@@ -123,7 +119,8 @@ impl Webhooks {
     ///
     /// [`UnknownEndpoint`] when none has that name.
     pub fn layer(&self, endpoint: &str) -> Result<WebhookLayer, UnknownEndpoint> {
-        self.gate(endpoint).map(|gate| WebhookLayer::new(Arc::clone(gate)))
+        self.opened(endpoint)
+            .map(|opened| WebhookLayer::new(Arc::clone(&opened.gate)))
     }
 
     /// An endpoint ready to mount, which answers what its provider wants.
@@ -132,7 +129,7 @@ impl Webhooks {
     ///
     /// [`UnknownEndpoint`] when none has that name.
     pub fn endpoint(&self, endpoint: &str) -> Result<EndpointService, UnknownEndpoint> {
-        self.gate(endpoint).map(|gate| EndpointService::new(Arc::clone(gate)))
+        self.opened(endpoint).map(EndpointService::new)
     }
 
     /// The event types and patterns that an endpoint handles.
@@ -141,16 +138,16 @@ impl Webhooks {
     ///
     /// [`UnknownEndpoint`] when none has that name.
     pub fn event_types(&self, endpoint: &str) -> Result<&[String], UnknownEndpoint> {
-        self.gates
+        self.endpoints
             .get(endpoint)
             .map(|(_, types)| types.as_slice())
             .ok_or_else(|| UnknownEndpoint(endpoint.into()))
     }
 
-    fn gate(&self, endpoint: &str) -> Result<&Arc<Gate>, UnknownEndpoint> {
-        self.gates
+    fn opened(&self, endpoint: &str) -> Result<&Opened, UnknownEndpoint> {
+        self.endpoints
             .get(endpoint)
-            .map(|(gate, _)| gate)
+            .map(|(opened, _)| opened)
             .ok_or_else(|| UnknownEndpoint(endpoint.into()))
     }
 
@@ -158,13 +155,13 @@ impl Webhooks {
     /// begun. For a readiness probe.
     #[must_use]
     pub fn is_accepting(&self) -> bool {
-        !self.shared.draining.load(Ordering::Relaxed) && !self.worker.is_stopped()
+        !self.budget.is_refusing() && !self.worker.is_stopped()
     }
 
     /// Body bytes in flight or waiting to be stored now.
     #[must_use]
     pub fn bytes_in_flight(&self) -> usize {
-        self.shared.budget.used()
+        self.budget.used()
     }
 
     /// The inbox, to look into it.
@@ -179,26 +176,30 @@ impl Webhooks {
         self.committer.wake();
     }
 
-    /// Refuses new deliveries with 503 from now on, as a drain does, and lets
-    /// the handlers run. Call it as soon as the process is asked to stop.
+    /// Refuses new deliveries with 503 from now on; those being received are
+    /// still stored and handled. Call it as soon as the process is asked to
+    /// stop, let connections finish, then [`drain`](Self::drain).
     pub fn stop_accepting(&self) {
-        self.shared.draining.store(true, Ordering::Relaxed);
+        self.budget.refuse();
     }
 
-    /// Stops: refuses new deliveries, claims no more jobs, lets running
+    /// Stops: refuses deliveries that are not yet received, claims no more jobs, lets running
     /// handlers finish for at most `within` (20 s is usual: shorter than the
     /// 30 s that Kubernetes gives), gives the rest back to the inbox, and
     /// commits what waits. An inbox that is not durable runs its due jobs
     /// first, and the report says how many are dropped.
     pub async fn drain(&self, within: Duration) -> DrainReport {
         let started = Instant::now();
-        self.stop_accepting();
+        self.budget.close();
         // What was let in before is stored, and its jobs made, before the
         // worker looks for the last time.
-        let _ = timeout(within, self.shared.budget.idle()).await;
+        let _ = timeout(within, self.budget.idle()).await;
         let left = within.saturating_sub(started.elapsed());
         let report = self.worker.drain(left).await;
-        self.committer.close().await;
+        let left = within.saturating_sub(started.elapsed()) + LAST_COMMIT;
+        if timeout(left, self.committer.close()).await.is_err() {
+            tracing::error!("the inbox did not take the last commit in time");
+        }
         if report.dropped > 0 {
             tracing::warn!(
                 dropped = report.dropped,
@@ -209,10 +210,16 @@ impl Webhooks {
     }
 }
 
+impl Drop for Webhooks {
+    fn drop(&mut self) {
+        self.budget.close();
+    }
+}
+
 impl fmt::Debug for Webhooks {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Webhooks")
-            .field("endpoints", &self.gates.keys())
+            .field("endpoints", &self.endpoints.keys())
             .field("accepting", &self.is_accepting())
             .finish_non_exhaustive()
     }
@@ -226,6 +233,7 @@ pub struct WebhooksBuilder {
     clock: Option<Arc<dyn Clock>>,
     max_bytes_in_flight: usize,
     committer: CommitterOptions,
+    extensions: Extensions,
     worker: Vec<WithWorker>,
 }
 
@@ -255,9 +263,10 @@ impl WebhooksBuilder {
         self.with_worker(move |worker| worker.with_concurrency(at_once))
     }
 
-    /// Adds a value that handlers take as `Extension<T>`.
-    pub fn with_extension<T: Clone + Send + Sync + 'static>(self, value: T) -> Self {
-        self.with_worker(move |worker| worker.with_extension(value))
+    /// Adds a value that handlers, and reply handlers, take as `Extension<T>`.
+    pub fn with_extension<T: Clone + Send + Sync + 'static>(mut self, value: T) -> Self {
+        self.extensions.insert(value);
+        self
     }
 
     /// Calls `hook` for every job that ended dead, once that is stored.
@@ -296,56 +305,55 @@ impl WebhooksBuilder {
         }
         let common = Common {
             committer: Committer::start(Arc::clone(&inbox), self.committer),
-            shared: Shared {
-                budget: ByteBudget::new(self.max_bytes_in_flight),
-                draining: Arc::new(AtomicBool::new(false)),
-            },
+            budget: ByteBudget::new(self.max_bytes_in_flight),
             clock: self.clock,
+            extensions: self.extensions,
         };
-        let mut gates = BTreeMap::new();
+        let mut opened = BTreeMap::new();
         let mut handled = Vec::new();
         for endpoint in endpoints {
             let name = endpoint.name.clone();
-            for warning in endpoint.warnings() {
-                tracing::warn!(endpoint = %name, "{warning}");
-            }
             let types = handled_types(&endpoint)?;
-            let routes = endpoint.events.clone().build().map_err(|problems| {
-                StartError::Handlers {
-                    endpoint: name.clone(),
-                    problems,
-                }
-            })?;
+            let routes =
+                endpoint
+                    .events
+                    .clone()
+                    .build()
+                    .map_err(|problems| StartError::Handlers {
+                        endpoint: name.clone(),
+                        problems,
+                    })?;
             let routes: Arc<Routes> = Arc::new(routes);
             handled.push(HandledEndpoint::from_routes(
                 name.clone(),
                 Arc::clone(&endpoint.provider),
                 Arc::clone(&routes),
             ));
-            let gate = endpoint
+            let open = endpoint
                 .open(&common, routes)
                 .map_err(|error| StartError::Endpoint {
                     endpoint: name.clone(),
                     error,
                 })?;
-            if gates.insert(name.clone(), (Arc::new(gate), types)).is_some() {
+            if opened.insert(name.clone(), (open, types)).is_some() {
                 return Err(StartError::Name(name));
             }
         }
         let worker = Worker::new(common.committer.clone(), Arc::clone(&inbox), handled)
             .map_err(|problems| StartError::Handlers {
-                endpoint: Text::default(),
+                endpoint: Text::from_static("all"),
                 problems,
-            })?;
+            })?
+            .with_extensions(common.extensions);
         let worker = self
             .worker
             .into_iter()
             .fold(worker, |worker, change| change(worker));
         Ok(Webhooks {
-            gates,
+            endpoints: opened,
             committer: common.committer,
             inbox,
-            shared: common.shared,
+            budget: common.budget,
             worker: worker.spawn().await?,
         })
     }
@@ -371,7 +379,10 @@ fn handled_types(endpoint: &Endpoint) -> Result<Vec<String>, StartError> {
         .collect();
     for pattern in &patterns {
         let reaches_one = match pattern.strip_suffix('*') {
-            Some(prefix) => events.list.iter().any(|event| event.name.starts_with(prefix)),
+            Some(prefix) => events
+                .list
+                .iter()
+                .any(|event| event.name.starts_with(prefix)),
             None => events.find(pattern).is_some(),
         };
         if reaches_one || events.list.is_empty() {

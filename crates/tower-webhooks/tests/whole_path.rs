@@ -1,4 +1,8 @@
 //! A signed POST in, a typed handler run.
+#![allow(
+    clippy::unwrap_used,
+    reason = "helpers of tests, which fail by a panic"
+)]
 
 use std::time::Duration;
 
@@ -34,18 +38,29 @@ async fn app(runs: &Runs) -> (Router, Webhooks) {
         .watch(Webhooks::builder())
         .start(
             MemoryInbox::new(),
-            [Endpoint::new("mppcash", providers::mppcash(), Secrets::new(SECRET).unwrap())
-                .events(events)],
+            [Endpoint::new(
+                "mppcash",
+                providers::mppcash(),
+                Secrets::new(SECRET).unwrap(),
+            )
+            .events(events)],
         )
         .await
         .unwrap();
     let app = Router::new()
-        .route("/layer", post(ack).layer(webhooks.layer("mppcash").unwrap()))
+        .route(
+            "/layer",
+            post(ack).layer(webhooks.layer("mppcash").unwrap()),
+        )
         .route_service("/terminal", webhooks.endpoint("mppcash").unwrap());
     (app, webhooks)
 }
 
-async fn send(app: &Router, path: &str, mut request: Request<Body>) -> (StatusCode, Bytes, Response<()>) {
+async fn send(
+    app: &Router,
+    path: &str,
+    mut request: Request<Body>,
+) -> (StatusCode, Bytes, Response<()>) {
     *request.uri_mut() = path.parse().unwrap();
     let (parts, body) = app.clone().oneshot(request).await.unwrap().into_parts();
     let bytes = body.collect().await.unwrap().to_bytes();
@@ -58,9 +73,15 @@ async fn a_signed_event_runs_its_handler_once_however_often_it_comes() {
     let (app, webhooks) = app(&runs).await;
     for path in ["/layer", "/terminal", "/layer"] {
         let (status, body, _) = send(&app, path, sender().request(body("s-1")).unwrap()).await;
-        assert_eq!((status, body.as_ref()), (StatusCode::OK, b"OK".as_slice()), "{path}");
+        assert_eq!(
+            (status, body.as_ref()),
+            (StatusCode::OK, b"OK".as_slice()),
+            "{path}"
+        );
     }
-    let run = tokio::time::timeout(Duration::from_secs(5), runs.next()).await.unwrap();
+    let run = tokio::time::timeout(Duration::from_secs(5), runs.next())
+        .await
+        .unwrap();
     assert_eq!(run.handler, "session.settled");
     assert_eq!(run.error, None);
     let report = webhooks.drain(Duration::from_secs(5)).await;

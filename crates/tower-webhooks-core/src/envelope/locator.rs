@@ -1,9 +1,11 @@
 //! Where one value lies, in Rust and as text.
 
+use std::fmt;
+
 use http::HeaderName;
 use serde::{Deserialize, Serialize};
 
-use crate::{ProviderError, provider::Mistake};
+use crate::provider::{Mistake, ProviderError};
 
 const HEADER: &str = "header:";
 const EVENT_TYPE: &str = "event-type";
@@ -51,7 +53,8 @@ impl Locator {
         }
     }
 
-    pub(crate) fn places(&self) -> impl Iterator<Item = &Place> {
+    /// Every place that is looked at, in order.
+    pub fn places(&self) -> impl Iterator<Item = &Place> {
         self.parts.iter().flat_map(|part| &part.any)
     }
 }
@@ -72,6 +75,35 @@ impl LocatorPart {
     pub const fn in_lower_case(mut self) -> Self {
         self.lower_case = true;
         self
+    }
+}
+
+impl fmt::Display for Locator {
+    /// The parts with the text between them, alternatives after a `|`:
+    /// `/area|/product./kind`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (index, part) in self.parts.iter().enumerate() {
+            if index > 0 {
+                f.write_str(&self.join)?;
+            }
+            for (index, place) in part.any.iter().enumerate() {
+                if index > 0 {
+                    f.write_str("|")?;
+                }
+                place.fmt(f)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::EventType => f.write_str(EVENT_TYPE),
+            Self::Header(name) => write!(f, "{HEADER}{name}"),
+            Self::Pointer(pointer) => f.write_str(pointer),
+        }
     }
 }
 
@@ -122,9 +154,8 @@ impl TryFrom<String> for Place {
 impl From<Place> for String {
     fn from(place: Place) -> Self {
         match place {
-            Place::EventType => EVENT_TYPE.to_owned(),
-            Place::Header(name) => format!("{HEADER}{name}"),
             Place::Pointer(pointer) => pointer,
+            Place::EventType | Place::Header(_) => place.to_string(),
         }
     }
 }

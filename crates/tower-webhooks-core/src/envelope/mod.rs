@@ -1,7 +1,7 @@
 //! Where an event's type, id, time and data lie in a delivery.
 //!
 //! ```
-//! use tower_webhooks_core::Envelope;
+//! use tower_webhooks_core::provider::Envelope;
 //!
 //! // {"id":"evt_1","kind":"paid","payload":{…}}
 //! let envelope = Envelope::new("/kind").with_id("/id").with_data("/payload");
@@ -13,7 +13,7 @@ mod read;
 #[cfg(test)]
 mod tests;
 
-use std::time::SystemTime;
+use std::{fmt, time::SystemTime};
 
 use bytes::Bytes;
 use http::HeaderMap;
@@ -154,12 +154,14 @@ impl PartialEq for Envelope {
 impl Eq for Envelope {}
 
 /// What an envelope says of its event. Shares the memory of the body.
-#[derive(Debug, Clone, PartialEq, Eq)]
+///
+/// `Debug` prints the payload's length in place of the payload.
+#[derive(Clone, PartialEq, Eq)]
 pub struct EventHead {
     event_type: Text,
     id: Option<Text>,
     occurred_at: Option<SystemTime>,
-    data: Bytes,
+    data: Text,
 }
 
 impl EventHead {
@@ -182,10 +184,21 @@ impl EventHead {
         self.occurred_at
     }
 
-    /// The payload as JSON text; `null` where the envelope has none.
+    /// The payload, as JSON text; `null` where the envelope has none.
     #[must_use]
-    pub const fn data(&self) -> &Bytes {
+    pub const fn data(&self) -> &Text {
         &self.data
+    }
+}
+
+impl fmt::Debug for EventHead {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("EventHead")
+            .field("event_type", &self.event_type)
+            .field("id", &self.id)
+            .field("occurred_at", &self.occurred_at)
+            .field("data_bytes", &self.data.len())
+            .finish()
     }
 }
 
@@ -193,28 +206,28 @@ impl EventHead {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, thiserror::Error)]
 #[non_exhaustive]
 pub enum Unusable {
-    /// The body is not one JSON document in UTF-8.
-    #[error("the body is not one JSON document")]
-    NotJson,
-    /// The body is JSON, but no object that could hold an envelope.
-    #[error("the body is not a JSON object")]
-    NotAnObject,
     /// A field of the envelope stands in the body twice: two readers could
     /// see two events.
     #[error("a field of the envelope stands in the body twice")]
     DuplicateField,
-    /// The envelope names no event type.
-    #[error("the envelope names no event type")]
-    TypeMissing,
-    /// The event type is not text of 1 to 255 printable ASCII characters.
-    #[error("the event type is not 1 to 255 printable ASCII characters")]
-    TypeMalformed,
     /// The event id is not text of 1 to 255 printable ASCII characters.
     #[error("the event id is not 1 to 255 printable ASCII characters")]
     IdMalformed,
     /// The envelope has no id although this provider sends one.
     #[error("the envelope has no event id")]
     IdMissing,
+    /// The body is JSON, but no object that could hold an envelope.
+    #[error("the body is not a JSON object")]
+    NotAnObject,
+    /// The body is not one JSON document in UTF-8.
+    #[error("the body is not one JSON document")]
+    NotJson,
+    /// The event type is not text of 1 to 255 printable ASCII characters.
+    #[error("the event type is not 1 to 255 printable ASCII characters")]
+    TypeMalformed,
+    /// The envelope names no event type.
+    #[error("the envelope names no event type")]
+    TypeMissing,
 }
 
 impl Unusable {
@@ -222,13 +235,13 @@ impl Unusable {
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
-            Self::NotJson => "not-json",
-            Self::NotAnObject => "not-an-object",
             Self::DuplicateField => "duplicate-field",
-            Self::TypeMissing => "type-missing",
-            Self::TypeMalformed => "type-malformed",
             Self::IdMalformed => "id-malformed",
             Self::IdMissing => "id-missing",
+            Self::NotAnObject => "not-an-object",
+            Self::NotJson => "not-json",
+            Self::TypeMalformed => "type-malformed",
+            Self::TypeMissing => "type-missing",
         }
     }
 }

@@ -1,6 +1,6 @@
 //! Reads an envelope in one pass, without building a tree of the body.
 
-use std::{borrow::Cow, collections::BTreeMap, fmt, time::SystemTime};
+use std::{borrow::Cow, fmt, time::SystemTime};
 
 use bytes::Bytes;
 use http::HeaderMap;
@@ -30,27 +30,41 @@ pub(super) struct Plan {
 
 #[derive(Debug, Clone, Default)]
 struct Node {
-    /// Which of its parent's children it is.
-    number: u32,
+    key: String,
+    /// Its bit among its parent's children.
+    bit: u64,
     slot: Option<usize>,
-    children: BTreeMap<String, Self>,
+    /// Few, so that looking at each is faster than any map.
+    children: Vec<Self>,
 }
 
 impl Node {
-    /// The node that these tokens lead to, grown where there was none.
-    fn descend(&mut self, mut tokens: impl Iterator<Item = String>) -> &mut Self {
-        let Some(token) = tokens.next() else {
-            return self;
+    /// Gives the node that these tokens lead to a slot, and grows it where
+    /// there was none.
+    fn descend(&mut self, mut tokens: impl Iterator<Item = String>, slot: usize) {
+        let Some(key) = tokens.next() else {
+            self.slot = Some(slot);
+            return;
         };
-        let number = u32::try_from(self.children.len()).unwrap_or(u32::MAX);
-        self.children
-            .entry(token)
-            .or_insert_with(|| Self {
-                number,
-                ..Self::default()
-            })
-            .descend(tokens)
+        if let Some(child) = self.children.iter_mut().find(|child| child.key == key) {
+            return child.descend(tokens, slot);
+        }
+        let mut child = Self {
+            key,
+            bit: bit(self.children.len()),
+            ..Self::default()
+        };
+        child.descend(tokens, slot);
+        self.children.push(child);
     }
+}
+
+/// There are never more children than slots.
+fn bit(number: usize) -> u64 {
+    u32::try_from(number)
+        .ok()
+        .and_then(|number| 1_u64.checked_shl(number))
+        .unwrap_or(0)
 }
 
 type Slots<'b> = [Option<&'b RawValue>; MAX_SLOTS];
@@ -98,7 +112,7 @@ impl Plan {
             .split('/')
             .skip(1)
             .map(|token| token.replace("~1", "/").replace("~0", "~"));
-        self.root.descend(tokens).slot = Some(slot);
+        self.root.descend(tokens, slot);
     }
 
     fn slot(&self, pointer: &str) -> Option<usize> {
@@ -112,6 +126,8 @@ pub(super) fn read(
     body: &Bytes,
     headers: &HeaderMap,
 ) -> Result<EventHead, Unusable> {
+    // Looked at once, as a whole: every part of it is text then.
+    let body = &Text::from_utf8(body.clone()).ok_or(Unusable::NotJson)?;
     let mut slots = Slots::default();
     let mut duplicate = false;
     fill(&plan.root, body, &mut slots, &mut duplicate)?;
@@ -142,8 +158,8 @@ pub(super) fn read(
         body.clone()
     } else {
         match plan.slot(&envelope.data).and_then(|slot| source.raw(slot)) {
-            Some(raw) => body.slice_ref(raw.get().as_bytes()),
-            None => Bytes::from_static(b"null"),
+            Some(raw) => body.slice_ref(raw.get()),
+            None => Text::from_static("null"),
         }
     };
     Ok(EventHead {
@@ -158,11 +174,11 @@ pub(super) fn read(
 /// found out before it is routed.
 fn fill<'b>(
     node: &Node,
-    json: &'b [u8],
+    json: &'b str,
     slots: &mut Slots<'b>,
     duplicate: &mut bool,
 ) -> Result<(), Unusable> {
-    let mut reader = serde_json::Deserializer::from_slice(json);
+    let mut reader = serde_json::Deserializer::from_str(json);
     let walked = reader.deserialize_any(Walk {
         node,
         slots,
@@ -202,18 +218,17 @@ impl<'b> Visitor<'b> for Walk<'_, '_, 'b> {
                 map.next_value::<IgnoredAny>()?;
                 continue;
             };
-            let bit = 1_u64.checked_shl(child.number).unwrap_or(0);
-            if seen & bit != 0 {
+            if seen & child.bit != 0 {
                 *self.duplicate = true;
                 return Err(de::Error::custom("duplicate field"));
             }
-            seen |= bit;
+            seen |= child.bit;
             let raw: &'b RawValue = map.next_value()?;
             if let Some(slot) = child.slot.and_then(|slot| self.slots.get_mut(slot)) {
                 *slot = Some(raw);
             }
             if !child.children.is_empty() {
-                match fill(child, raw.get().as_bytes(), self.slots, self.duplicate) {
+                match fill(child, raw.get(), self.slots, self.duplicate) {
                     Ok(()) | Err(Unusable::NotAnObject) => {}
                     Err(error) => return Err(de::Error::custom(error)),
                 }
@@ -253,7 +268,7 @@ impl<'b> Visitor<'b> for Walk<'_, '_, 'b> {
 }
 
 /// Which of the wanted fields a key names; escapes in it are undone first.
-struct Key<'n>(&'n BTreeMap<String, Node>);
+struct Key<'n>(&'n [Node]);
 
 impl<'b, 'n> DeserializeSeed<'b> for Key<'n> {
     type Value = Option<&'n Node>;
@@ -271,7 +286,7 @@ impl<'n> Visitor<'_> for Key<'n> {
     }
 
     fn visit_str<E>(self, key: &str) -> Result<Self::Value, E> {
-        Ok(self.0.get(key))
+        Ok(self.0.iter().find(|node| node.key == key))
     }
 }
 
@@ -284,15 +299,16 @@ enum Found {
 struct Source<'r, 'b> {
     plan: &'r Plan,
     slots: &'r Slots<'b>,
-    body: &'r Bytes,
+    body: &'r Text,
     headers: &'r HeaderMap,
 }
 
 impl<'b> Source<'_, 'b> {
-    /// A type or an id: every part present, and fit to be a name.
+    /// A type or an id: every part present, and fit to be a name. Parts that
+    /// are joined have one reading: no part but the last holds what joins them.
     fn name(&self, locator: &Locator, event_type: Option<&Text>) -> Found {
         let mut whole: Option<Text> = None;
-        for part in &locator.parts {
+        for (index, part) in locator.parts.iter().enumerate() {
             let found = part
                 .any
                 .iter()
@@ -302,6 +318,13 @@ impl<'b> Source<'_, 'b> {
             let Found::Text(mut text) = found else {
                 return found;
             };
+            let is_last = index.saturating_add(1) == locator.parts.len();
+            if text.is_empty() {
+                return Found::Malformed;
+            }
+            if !is_last && (locator.join.is_empty() || text.contains(&*locator.join)) {
+                return Found::Malformed;
+            }
             if part.lower_case && text.bytes().any(|byte| byte.is_ascii_uppercase()) {
                 text = Text::from(text.to_ascii_lowercase());
             }
@@ -320,12 +343,16 @@ impl<'b> Source<'_, 'b> {
     fn text(&self, place: &Place, event_type: Option<&Text>) -> Found {
         match place {
             Place::EventType => event_type.cloned().map_or(Found::Nothing, Found::Text),
-            Place::Header(name) => match self.headers.get(name) {
-                None => Found::Nothing,
-                Some(value) => value
-                    .to_str()
-                    .map_or(Found::Malformed, |text| Found::Text(Text::from(text))),
-            },
+            Place::Header(name) => {
+                let mut values = self.headers.get_all(name).iter();
+                match (values.next(), values.next()) {
+                    (None, _) => Found::Nothing,
+                    (Some(_), Some(_)) => Found::Malformed,
+                    (Some(value), None) => value
+                        .to_str()
+                        .map_or(Found::Malformed, |text| Found::Text(Text::from(text))),
+                }
+            }
             Place::Pointer(pointer) => {
                 match self.plan.slot(pointer).and_then(|slot| self.raw(slot)) {
                     None => Found::Nothing,
@@ -351,8 +378,7 @@ impl<'b> Source<'_, 'b> {
             .and_then(|rest| rest.strip_suffix('"'))
         {
             if !inner.contains('\\') {
-                return Text::from_utf8(self.body.slice_ref(inner.as_bytes()))
-                    .map_or(Found::Malformed, Found::Text);
+                return Found::Text(self.body.slice_ref(inner));
             }
             return serde_json::from_str::<Cow<'_, str>>(json).map_or(Found::Malformed, |text| {
                 Found::Text(Text::from(text.into_owned()))

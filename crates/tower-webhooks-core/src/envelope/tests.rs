@@ -17,7 +17,7 @@ fn type_id_and_data_share_the_memory_of_the_body() {
     let head = simple().read(&body, &HeaderMap::new()).unwrap();
     assert_eq!(head.event_type(), "a.b");
     assert_eq!(head.id().unwrap(), "evt_1");
-    assert_eq!(head.data(), &Bytes::from(r#"{"x":1}"#));
+    assert_eq!(head.data(), r#"{"x":1}"#);
     let range = body.as_ptr_range();
     assert!(range.contains(&head.data().as_ptr()));
     assert!(range.contains(&head.event_type().as_ptr()));
@@ -28,7 +28,7 @@ fn escapes_in_keys_and_values_are_undone() {
     let head = read(&simple(), r#"{"ty\u0070e":"\u0061.b","id":"a\/b"}"#).unwrap();
     assert_eq!(head.event_type(), "a.b");
     assert_eq!(head.id().unwrap(), "a/b");
-    assert_eq!(head.data(), &Bytes::from_static(b"null"));
+    assert_eq!(head.data(), "null");
 }
 
 #[test]
@@ -109,10 +109,7 @@ fn nested_places_are_found_in_one_description() {
         .with_data("/meta");
     let head = read(&envelope, r#"{"meta":{"kind":"a","id":"1","n":[{}]}}"#).unwrap();
     assert_eq!(head.event_type(), "a");
-    assert_eq!(
-        head.data(),
-        &Bytes::from(r#"{"kind":"a","id":"1","n":[{}]}"#)
-    );
+    assert_eq!(head.data(), r#"{"kind":"a","id":"1","n":[{}]}"#);
     assert_eq!(
         read(&envelope, r#"{"meta":{"kind":"a","kind":"b","id":"1"}}"#),
         Err(Unusable::DuplicateField)
@@ -196,4 +193,40 @@ fn an_envelope_comes_back_from_its_text() {
     let text = toml::to_string(&envelope).unwrap();
     let back: Envelope = toml::from_str(&text).unwrap();
     assert_eq!(back, envelope, "{text}");
+}
+
+#[test]
+fn a_locator_is_shown_as_the_places_it_looks_at() {
+    assert_eq!(Locator::from("/data/id").to_string(), "/data/id");
+    let header = HeaderName::from_static("x-event");
+    assert_eq!(Locator::from(header).to_string(), "header:x-event");
+    let joined = Locator::joined(
+        ".",
+        [
+            LocatorPart::any(["/area", "/product"]).in_lower_case(),
+            LocatorPart::any([Place::EventType]),
+        ],
+    );
+    assert_eq!(joined.to_string(), "/area|/product.event-type");
+    let places: Vec<_> = joined.places().map(Place::to_string).collect();
+    assert_eq!(places, ["/area", "/product", "event-type"]);
+}
+
+#[test]
+fn bytes_that_are_no_text_are_no_json_wherever_they_stand() {
+    for body in [
+        &b"{\"type\":\"a\",\"id\":\"1\",\"other\":\"\xff\"}"[..],
+        b"{\"type\":\"a\",\"id\":\"1\",\"data\":\"\xc3\"}",
+        b"{\"type\":\"a\xed\xa0\x80\",\"id\":\"1\"}",
+    ] {
+        let read = simple().read(&Bytes::from_static(body), &HeaderMap::new());
+        assert_eq!(read, Err(Unusable::NotJson), "{}", body.escape_ascii());
+    }
+}
+
+#[test]
+fn the_payload_may_hold_any_letter() {
+    let body = r#"{"type":"a","id":"1","data":{"name":"Jürgen"}}"#;
+    let head = read(&simple(), body).unwrap();
+    assert_eq!(head.data(), r#"{"name":"Jürgen"}"#);
 }

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     Text,
-    data::{header_name, whole_seconds},
+    data::{header_name, milliseconds, optional_seconds, whole_seconds},
 };
 
 /// What a provider is answered.
@@ -97,11 +97,15 @@ pub struct Retries {
     /// where they are not known.
     #[serde(rename = "delays_seconds", with = "whole_seconds")]
     pub delays: Vec<Duration>,
-    /// How long the provider waits for an answer, in seconds.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub deadline_seconds: Option<u64>,
+    /// How long the provider waits for an answer, in whole seconds.
+    #[serde(
+        rename = "deadline_seconds",
+        with = "optional_seconds",
+        skip_serializing_if = "Option::is_none"
+    )]
+    pub deadline: Option<Duration>,
     /// Whether a redelivery is dated and signed anew.
-    pub resigned: Resigned,
+    pub signed_anew: SignedAnew,
     /// What follows the last attempt, in words.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub afterwards: Option<Text>,
@@ -117,17 +121,17 @@ impl Retries {
         }
     }
 
-    /// Replaces the provider's own deadline for an answer.
+    /// Sets how long the provider waits for an answer.
     #[must_use]
-    pub const fn with_deadline_seconds(mut self, seconds: u64) -> Self {
-        self.deadline_seconds = Some(seconds);
+    pub const fn with_deadline(mut self, deadline: Duration) -> Self {
+        self.deadline = Some(deadline);
         self
     }
 
     /// Says whether redeliveries are signed anew.
     #[must_use]
-    pub const fn with_resigned(mut self, resigned: Resigned) -> Self {
-        self.resigned = resigned;
+    pub const fn with_signed_anew(mut self, signed_anew: SignedAnew) -> Self {
+        self.signed_anew = signed_anew;
         self
     }
 
@@ -146,7 +150,7 @@ impl Retries {
             return None;
         }
         let attempts = u32::try_from(self.delays.len()).ok()?.checked_add(1)?;
-        let waiting = Duration::from_secs(self.deadline_seconds.unwrap_or(0));
+        let waiting = self.deadline.unwrap_or_default();
         self.delays
             .iter()
             .try_fold(waiting.checked_mul(attempts)?, |sum, delay| {
@@ -158,7 +162,7 @@ impl Retries {
 /// Whether a redelivery carries a new timestamp and signature.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Resigned {
+pub enum SignedAnew {
     /// It repeats the first one: a tolerance shorter than the retry span
     /// refuses the later attempts.
     No,
@@ -223,10 +227,10 @@ pub struct EventInfo {
 impl EventInfo {
     /// A type with a sample body.
     #[must_use]
-    pub const fn new(name: &'static str, sample: &'static str) -> Self {
+    pub fn new(name: impl Into<Text>, sample: impl Into<Text>) -> Self {
         Self {
-            name: Text::from_static(name),
-            sample: Some(Text::from_static(sample)),
+            name: name.into(),
+            sample: Some(sample.into()),
         }
     }
 }
@@ -238,17 +242,18 @@ impl EventInfo {
 pub struct ReplyRule {
     /// The event type.
     pub event_type: Text,
-    /// How long the provider waits for the decision, in milliseconds.
-    pub budget_ms: u64,
+    /// How long the provider waits for the decision, in whole milliseconds.
+    #[serde(rename = "budget_ms", with = "milliseconds")]
+    pub budget: Duration,
 }
 
 impl ReplyRule {
-    /// A decision on events of that type within so many milliseconds.
+    /// A decision on events of that type within that time.
     #[must_use]
-    pub const fn new(event_type: &'static str, budget_ms: u64) -> Self {
+    pub fn new(event_type: impl Into<Text>, budget: Duration) -> Self {
         Self {
-            event_type: Text::from_static(event_type),
-            budget_ms,
+            event_type: event_type.into(),
+            budget,
         }
     }
 }

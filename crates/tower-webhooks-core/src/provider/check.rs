@@ -1,7 +1,9 @@
 //! What makes a provider's description contradict itself.
 
-use super::Provider;
+use http::HeaderValue;
+
 use crate::{
+    Provider,
     scheme::{Layout, Part, Scheme},
     timestamp::TimestampPlace,
 };
@@ -15,6 +17,8 @@ pub struct ProviderError(#[from] Mistake);
 pub(crate) enum Mistake {
     #[error("the answer has status {0}: an acknowledgement must be 2xx")]
     AnswerStatus(u16),
+    #[error("{0:?} cannot be the content type of an answer")]
+    ContentType(String),
     #[error("{0:?} does not name a header")]
     HeaderName(String),
     #[error("the provider's name {0:?} is not lower-case letters, digits and hyphens")]
@@ -53,6 +57,13 @@ impl Provider {
         let status = self.answers().acknowledge.status;
         if !(200..300).contains(&status) {
             return Err(Mistake::AnswerStatus(status).into());
+        }
+        for answer in [&self.answers().acknowledge, &self.answers().refuse] {
+            if let Some(content_type) = &answer.content_type
+                && HeaderValue::from_str(content_type).is_err()
+            {
+                return Err(Mistake::ContentType(content_type.to_string()).into());
+            }
         }
         if let Some(mistake) = self.envelope().mistake() {
             return Err(mistake.clone().into());

@@ -9,9 +9,8 @@ use crate::{
     Secret, SecretError, SecretErrorKind, Secrets, Text,
     encoding::{Digest, key_from_base64, key_from_hex},
     mac::{Mac, blind},
+    secret::WHSEC,
 };
-
-const WHSEC: &str = "whsec_";
 
 /// The keys of one endpoint, in the order in which they are tried.
 #[derive(Clone)]
@@ -80,12 +79,6 @@ fn default_label(index: usize) -> Text {
 impl Material {
     pub(crate) fn prepare(scheme: &Scheme, secret: &Secret) -> Result<Self, SecretError> {
         let text = secret.expose();
-        if text
-            .strip_prefix(WHSEC)
-            .is_some_and(|rest| rest.trim().is_empty())
-        {
-            return Err(SecretErrorKind::Empty.into());
-        }
         match scheme {
             Scheme::Token(_) => Ok(Self::Token(blind(text.as_bytes()))),
             Scheme::Hmac(scheme) => {

@@ -2,7 +2,7 @@
 //!
 //! ```
 //! use http::HeaderName;
-//! use tower_webhooks_core::{HmacScheme, Part, SignedTimestamp};
+//! use tower_webhooks_core::provider::{HmacScheme, Part, SignedTimestamp};
 //!
 //! // t=1700000000,v1=<hex of HMAC-SHA256 over "<t>.<body>">
 //! let scheme = HmacScheme::new(HeaderName::from_static("acme-signature"))
@@ -255,6 +255,35 @@ impl HmacScheme {
         self
     }
 
+    /// How a digest is written.
+    #[must_use]
+    pub const fn encoding(&self) -> Encoding {
+        self.encoding
+    }
+
+    /// What stands before each digest.
+    #[must_use]
+    pub const fn prefix(&self) -> &Prefix {
+        &self.prefix
+    }
+
+    /// How the digests lie in their header.
+    #[must_use]
+    pub const fn layout(&self) -> &Layout {
+        &self.layout
+    }
+
+    /// Whether a part has fixed text, or nothing, on both sides.
+    fn is_delimited(&self, index: usize) -> bool {
+        let fixed = |neighbour: Option<&Part>| match neighbour {
+            None => true,
+            Some(Part::Literal(text)) => !text.is_empty(),
+            Some(_) => false,
+        };
+        let before = index.checked_sub(1).and_then(|at| self.signed.get(at));
+        fixed(before) && fixed(self.signed.get(index.saturating_add(1)))
+    }
+
     /// What is signed with what, in words.
     #[must_use]
     pub fn describe(&self) -> String {
@@ -311,6 +340,12 @@ impl TokenScheme {
         self.prefix = Prefix::Required(prefix.into());
         self
     }
+
+    /// What stands before the token.
+    #[must_use]
+    pub const fn prefix(&self) -> &Prefix {
+        &self.prefix
+    }
 }
 
 impl Scheme {
@@ -338,20 +373,26 @@ impl Scheme {
         matches!(self, Self::Hmac(scheme) if scheme.signed.contains(&Part::Body))
     }
 
-    /// Whether the signature covers a header's value.
+    /// Whether the signature covers a header's value. One that has nothing
+    /// fixed between itself and another part is not covered: characters could
+    /// move from one to the other.
     #[must_use]
     pub fn covers_header(&self, name: &HeaderName) -> bool {
         let Self::Hmac(scheme) = self else {
             return false;
         };
-        scheme.signed.iter().any(|part| match part {
-            Part::Header(signed) => signed == name,
-            Part::Timestamp => matches!(
-                scheme.timestamp.as_ref().map(SignedTimestamp::place),
-                Some(TimestampPlace::Header(signed)) if signed == name
-            ),
-            _ => false,
-        })
+        scheme
+            .signed
+            .iter()
+            .enumerate()
+            .any(|(index, part)| match part {
+                Part::Header(signed) => signed == name && scheme.is_delimited(index),
+                Part::Timestamp => matches!(
+                    scheme.timestamp.as_ref().map(SignedTimestamp::place),
+                    Some(TimestampPlace::Header(signed)) if signed == name
+                ),
+                _ => false,
+            })
     }
 
     /// Whether the configured public URL is part of what is signed.

@@ -7,8 +7,8 @@ use bytes::Bytes;
 use http::{HeaderName, Request};
 use serde::Deserialize;
 use tower_webhooks_core::{
-    Algorithm, Envelope, HmacScheme, KeyEncoding, Provider, RejectionKind, Scheme, Secret,
-    SecretErrorKind, Signer,
+    Provider, RejectionKind, Secret, SecretErrorKind, Signer,
+    provider::{Algorithm, Envelope, HmacScheme, KeyEncoding, Scheme},
 };
 
 use crate::{

@@ -8,8 +8,8 @@ use std::{
 use bytes::Bytes;
 use http::Request;
 use tower_webhooks_core::{
-    Head, Provider, RejectionKind, SecretError, SecretErrorKind, Secrets, SetupError,
-    SignedTimestamp, Text, Verifier,
+    Head, Provider, RejectionKind, SecretError, SecretErrorKind, Secrets, SetupError, Text,
+    Verifier, provider::SignedTimestamp,
 };
 
 use crate::files::{self, Expect, Vector};

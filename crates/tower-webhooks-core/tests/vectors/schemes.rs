@@ -4,14 +4,15 @@
 use http::HeaderName;
 use serde_json::json;
 use tower_webhooks_core::{
-    Encoding, Envelope, HmacScheme, KeyEncoding, Part, Provider,
+    Provider,
     RejectionKind::{
         SignatureMalformed, SignatureMissing, SignatureRepeated, TimestampFuture,
         TimestampMalformed, TimestampMissing, TimestampStale,
     },
-    Scheme,
     SecretErrorKind::Empty,
-    SignedTimestamp, TimeUnit,
+    provider::{
+        Encoding, Envelope, HmacScheme, KeyEncoding, Part, Scheme, SignedTimestamp, TimeUnit,
+    },
 };
 
 use crate::{

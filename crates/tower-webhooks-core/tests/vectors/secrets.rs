@@ -3,7 +3,8 @@
 use http::HeaderName;
 use serde::Deserialize;
 use tower_webhooks_core::{
-    Encoding, Envelope, HmacScheme, KeyEncoding, Provider, Scheme, Secret, SecretErrorKind,
+    Provider, Secret, SecretErrorKind,
+    provider::{Encoding, Envelope, HmacScheme, KeyEncoding, Scheme},
 };
 
 use crate::{files, run::verifier};

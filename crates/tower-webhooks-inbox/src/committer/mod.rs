@@ -94,10 +94,25 @@ impl Committer {
         event: NewEvent,
         guard: impl Send + 'static,
     ) -> Result<Pending<Inserted>, InboxError> {
-        let guard = Box::new(guard);
+        self.insert_then(event, move |_| drop(guard))
+    }
+
+    /// Like [`insert`](Self::insert); calls `stored` once the event is applied,
+    /// whether or not anybody still waits for the answer. It is dropped uncalled
+    /// when the event is refused. Keep it short: the next commit waits for it.
+    ///
+    /// # Errors
+    ///
+    /// As [`insert`](Self::insert).
+    pub fn insert_then(
+        &self,
+        event: NewEvent,
+        stored: impl FnOnce(Inserted) + Send + 'static,
+    ) -> Result<Pending<Inserted>, InboxError> {
+        let stored = Box::new(stored);
         self.take_in(|answer| Request::Insert {
             event,
-            guard,
+            stored,
             answer,
         })
     }

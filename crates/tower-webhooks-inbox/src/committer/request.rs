@@ -14,7 +14,7 @@ pub(super) type Answer<T> = oneshot::Sender<Result<T, InboxError>>;
 pub(super) enum Request {
     Insert {
         event: NewEvent,
-        guard: Box<dyn Send>,
+        stored: Box<dyn FnOnce(Inserted) + Send>,
         answer: Answer<Inserted>,
     },
     Record {
@@ -106,8 +106,8 @@ impl Request {
 
     pub(super) fn refuse(self, error: InboxError) {
         match self {
-            Self::Insert { answer, guard, .. } => {
-                drop(guard);
+            Self::Insert { answer, stored, .. } => {
+                drop(stored);
                 let _ = answer.send(Err(error));
             }
             Self::Record { answer, .. } => {
@@ -154,9 +154,11 @@ impl Answers {
 
     pub(super) fn give(&mut self, request: Request) {
         match request {
-            Request::Insert { answer, guard, .. } => {
-                drop(guard);
+            Request::Insert { answer, stored, .. } => {
                 let inserted = self.inserts.next();
+                if let Some(inserted) = inserted {
+                    stored(inserted);
+                }
                 self.freed_work |= matches!(inserted, Some(Inserted::New { jobs: 1.., .. }));
                 let _ = answer.send(inserted.ok_or_else(too_short));
             }

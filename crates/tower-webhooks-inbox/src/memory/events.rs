@@ -6,6 +6,7 @@ use std::{
     time::{Duration, SystemTime},
 };
 
+use bytes::Bytes;
 use tower_webhooks_core::Text;
 
 use super::{
@@ -204,8 +205,13 @@ impl State {
     ) -> EventSeq {
         self.last_seq += 1;
         let seq = EventSeq(self.last_seq);
-        // Copied out of the body that it may share, because it outlives it.
+        // Copied out of the buffer that they may share with the whole connection:
+        // what is kept is what is counted.
         let key = Text::from(key.as_str());
+        let mut event = event;
+        event.body = Bytes::copy_from_slice(&event.body);
+        event.id = event.id.map(|id| Text::from(id.as_str()));
+        event.event_type = event.event_type.map(|name| Text::from(name.as_str()));
         let event = Arc::new(StoredEvent::new(seq, key, state, event));
         self.events.insert(
             seq,

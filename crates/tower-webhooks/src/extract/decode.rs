@@ -30,9 +30,9 @@ pub(super) struct Misfit {
 }
 
 /// Decodes `json`; the way to an error is only retraced when there is one.
-pub(super) fn decode<T: DeserializeOwned>(json: &[u8]) -> Result<T, Misfit> {
-    serde_json::from_slice(json).map_err(|error| {
-        let mut deserializer = Deserializer::from_slice(json);
+pub(super) fn decode<T: DeserializeOwned>(json: &str) -> Result<T, Misfit> {
+    serde_json::from_str(json).map_err(|error| {
+        let mut deserializer = Deserializer::from_str(json);
         match serde_path_to_error::deserialize::<_, T>(&mut deserializer) {
             Ok(_) => Misfit::new(".".to_owned(), &error),
             Err(error) => Misfit::new(error.path().to_string(), error.inner()),
@@ -120,7 +120,7 @@ mod tests {
     }
 
     fn misfit(json: &str) -> String {
-        decode::<Settled>(json.as_bytes()).unwrap_err().to_string()
+        decode::<Settled>(json).unwrap_err().to_string()
     }
 
     #[test]
@@ -156,7 +156,7 @@ mod tests {
             }
         }
         assert_eq!(
-            decode::<Iban>(br#""DE00 secret""#).unwrap_err().to_string(),
+            decode::<Iban>(r#""DE00 secret""#).unwrap_err().to_string(),
             "the payload does not fit its type"
         );
     }
@@ -164,7 +164,7 @@ mod tests {
     #[test]
     fn what_follows_the_value_is_an_error() {
         assert_eq!(
-            decode::<u32>(b"1 2").unwrap_err().to_string(),
+            decode::<u32>("1 2").unwrap_err().to_string(),
             "the payload does not fit its type"
         );
     }
@@ -173,7 +173,7 @@ mod tests {
     fn a_path_made_of_hostile_keys_stays_short_and_printable() {
         type Accounts = std::collections::BTreeMap<String, u32>;
         let json = format!(r#"{{"\n{}":"x"}}"#, "k".repeat(5000));
-        let text = decode::<Accounts>(json.as_bytes()).unwrap_err().to_string();
+        let text = decode::<Accounts>(&json).unwrap_err().to_string();
         assert!(text.len() < 300, "{}", text.len());
         assert!(text.contains(r"\nkkk"));
         assert!(!text.contains('\n'));

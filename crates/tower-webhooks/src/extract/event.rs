@@ -83,14 +83,14 @@ impl<T> Event<T> {
 }
 
 impl<T: DeserializeOwned> Event<T> {
-    fn decode(delivery: &Delivery, id: impl FnOnce(&EventHead) -> Text) -> Result<Self, Unfit> {
+    fn decode(delivery: &Delivery, id: impl FnOnce() -> Text) -> Result<Self, Unfit> {
         let head = delivery
             .event()
             .map_err(|unusable| Unfit(unusable.to_string()))?;
         let data = decode(head.data()).map_err(|misfit| Unfit(misfit.to_string()))?;
         Ok(Self {
             data,
-            id: id(head),
+            id: id(),
             head: head.clone(),
             delivery: delivery.clone(),
         })
@@ -99,7 +99,7 @@ impl<T: DeserializeOwned> Event<T> {
 
 impl<S: Sync, T: DeserializeOwned> FromJob<S> for Event<T> {
     async fn from_job(job: &Job, _: &S) -> Result<Self, HandlerError> {
-        Self::decode(job.delivery(), |_| job.event_id().clone()).map_err(HandlerError::permanent)
+        Self::decode(job.delivery(), || job.event_id().clone()).map_err(HandlerError::permanent)
     }
 }
 
@@ -112,7 +112,7 @@ impl<S: Sync, T: DeserializeOwned> FromRequestParts<S> for Event<T> {
                 wanted: type_name::<Self>(),
             }));
         };
-        Self::decode(delivery, |head| key(head, delivery)).map_err(|unfit| {
+        Self::decode(delivery, || event_id(delivery)).map_err(|unfit| {
             tracing::warn!(
                 provider = %delivery.provider().name(),
                 error = %unfit,
@@ -123,9 +123,10 @@ impl<S: Sync, T: DeserializeOwned> FromRequestParts<S> for Event<T> {
     }
 }
 
-/// The key that the inbox would give the event.
-fn key(head: &EventHead, delivery: &Delivery) -> Text {
-    head.id().cloned().unwrap_or_else(|| {
+/// The provider's id, or the key that the inbox would give the event.
+pub(crate) fn event_id(delivery: &Delivery) -> Text {
+    let id = delivery.event().ok().and_then(EventHead::id);
+    id.cloned().unwrap_or_else(|| {
         let mut event = NewEvent::new("", delivery.body().clone(), delivery.received_at());
         body_key(&event.hash_body())
     })

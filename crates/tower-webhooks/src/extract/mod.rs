@@ -12,6 +12,7 @@ mod event;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use event::event_id;
 pub use event::{Event, EventRejection};
 
 use axum::{

@@ -21,7 +21,7 @@ async fn from_request<T: serde::de::DeserializeOwned>(
 #[tokio::test]
 async fn a_job_gives_the_event_with_everything_known_about_it() {
     let body = fixtures::body("order.paid", "evt_1", "[1,2]");
-    let event = Event::<Vec<u8>>::from_job(&fixtures::job(&body), &())
+    let event = Event::<Vec<u8>>::from_job(&fixtures::job(&body).build(), &())
         .await
         .unwrap();
     assert_eq!(event.data, [1, 2]);
@@ -37,7 +37,7 @@ async fn a_job_gives_the_event_with_everything_known_about_it() {
 #[tokio::test]
 async fn a_raw_payload_keeps_its_spelling() {
     let body = fixtures::body("order.paid", "evt_1", r#"{"b": 1.50,  "a":null}"#);
-    let event = Event::<Box<RawValue>>::from_job(&fixtures::job(&body), &())
+    let event = Event::<Box<RawValue>>::from_job(&fixtures::job(&body).build(), &())
         .await
         .unwrap();
     assert_eq!(event.data.get(), r#"{"b": 1.50,  "a":null}"#);
@@ -45,7 +45,7 @@ async fn a_raw_payload_keeps_its_spelling() {
 
 #[tokio::test]
 async fn an_unusable_delivery_is_permanent_for_a_job() {
-    let error = Event::<u8>::from_job(&fixtures::job("[]"), &())
+    let error = Event::<u8>::from_job(&fixtures::job("[]").build(), &())
         .await
         .unwrap_err();
     assert!(error.is_permanent());
@@ -61,7 +61,10 @@ async fn a_request_gives_the_same_event() {
 
 #[tokio::test]
 async fn without_the_providers_id_the_body_stands_in_as_in_the_inbox() {
-    use tower_webhooks_core::{Envelope, HmacScheme, Provider, Restored, Scheme};
+    use tower_webhooks_core::{
+        Provider, Restored,
+        provider::{Envelope, HmacScheme, Scheme},
+    };
 
     let scheme = Scheme::Hmac(HmacScheme::new(http::HeaderName::from_static(
         "x-signature",
@@ -72,7 +75,7 @@ async fn without_the_providers_id_the_body_stands_in_as_in_the_inbox() {
     let (mut parts, ()) = Request::new(()).into_parts();
     parts
         .extensions
-        .insert(Delivery::restore(provider.into(), stored));
+        .insert(Delivery::insecure_restore(provider.into(), stored));
     let event = Event::<serde_json::Value>::from_request_parts(&mut parts, &())
         .await
         .unwrap();

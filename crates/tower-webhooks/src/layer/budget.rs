@@ -2,12 +2,13 @@
 
 use std::sync::{
     Arc,
-    atomic::{AtomicUsize, Ordering},
+    atomic::{AtomicBool, AtomicUsize, Ordering},
 };
 
 use tokio::sync::Notify;
 
-/// A bound shared by all endpoints. Clones count together.
+/// A bound shared by all endpoints, and the door that a drain closes. Clones
+/// count together.
 #[derive(Debug, Clone)]
 pub(crate) struct ByteBudget(Arc<Shared>);
 
@@ -15,8 +16,15 @@ pub(crate) struct ByteBudget(Arc<Shared>);
 struct Shared {
     max: usize,
     used: AtomicUsize,
-    permits: AtomicUsize,
+    /// Deliveries that are verified and not yet stored.
+    inside: AtomicUsize,
+    /// New requests are refused.
+    refusing: AtomicBool,
+    /// What is being received is refused too.
+    closed: AtomicBool,
     idle: Notify,
+    /// Told when there was no room for a body.
+    pressed: Notify,
 }
 
 /// The bytes of one body; given back on drop.
@@ -24,6 +32,7 @@ struct Shared {
 pub(crate) struct BytePermit {
     budget: ByteBudget,
     bytes: usize,
+    inside: bool,
 }
 
 impl ByteBudget {
@@ -31,16 +40,19 @@ impl ByteBudget {
         Self(Arc::new(Shared {
             max,
             used: AtomicUsize::new(0),
-            permits: AtomicUsize::new(0),
+            inside: AtomicUsize::new(0),
+            refusing: AtomicBool::new(false),
+            closed: AtomicBool::new(false),
             idle: Notify::new(),
+            pressed: Notify::new(),
         }))
     }
 
     pub(crate) fn permit(&self) -> BytePermit {
-        self.0.permits.fetch_add(1, Ordering::AcqRel);
         BytePermit {
             budget: self.clone(),
             bytes: 0,
+            inside: false,
         }
     }
 
@@ -48,11 +60,32 @@ impl ByteBudget {
         self.0.used.load(Ordering::Relaxed)
     }
 
-    /// Waits until no request is being received or waits to be stored.
+    pub(crate) fn is_refusing(&self) -> bool {
+        self.0.refusing.load(Ordering::Relaxed)
+    }
+
+    /// Refuses new requests; those being received may still come in.
+    pub(crate) fn refuse(&self) {
+        self.0.refusing.store(true, Ordering::Relaxed);
+    }
+
+    /// Lets nothing in from now on.
+    pub(crate) fn close(&self) {
+        self.refuse();
+        self.0.closed.store(true, Ordering::SeqCst);
+    }
+
+    /// Waits until another body finds no room.
+    pub(crate) async fn pressed(&self) {
+        self.0.pressed.notified().await;
+    }
+
+    /// Waits until everything that was let in is stored. What is still being
+    /// received does not count: it will find the door closed.
     pub(crate) async fn idle(&self) {
         loop {
             let idle = self.0.idle.notified();
-            if self.0.permits.load(Ordering::Acquire) == 0 {
+            if self.0.inside.load(Ordering::SeqCst) == 0 {
                 return;
             }
             idle.await;
@@ -72,8 +105,29 @@ impl BytePermit {
             .is_ok();
         if grown {
             self.bytes += by;
+        } else {
+            shared.pressed.notify_waiters();
         }
         grown
+    }
+
+    /// Lets a verified delivery in, unless the door is closed. Counted before
+    /// the door is looked at, so that a drain either waits for it or turns it
+    /// away.
+    pub(crate) fn enter(&mut self) -> bool {
+        let shared = &self.budget.0;
+        if !self.inside {
+            self.inside = true;
+            shared.inside.fetch_add(1, Ordering::SeqCst);
+        }
+        !shared.closed.load(Ordering::SeqCst)
+    }
+
+    /// A permit for no bytes that keeps a drain waiting as well.
+    pub(crate) fn companion(&self) -> Self {
+        let mut companion = self.budget.permit();
+        companion.enter();
+        companion
     }
 }
 
@@ -81,7 +135,7 @@ impl Drop for BytePermit {
     fn drop(&mut self) {
         let shared = &self.budget.0;
         shared.used.fetch_sub(self.bytes, Ordering::Relaxed);
-        if shared.permits.fetch_sub(1, Ordering::AcqRel) == 1 {
+        if self.inside && shared.inside.fetch_sub(1, Ordering::SeqCst) == 1 {
             shared.idle.notify_waiters();
         }
     }
@@ -109,17 +163,27 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn idle_waits_for_the_last_permit_even_of_an_empty_body() {
+    async fn idle_waits_for_what_was_let_in_and_for_nothing_else() {
         let budget = ByteBudget::new(10);
+        let _receiving = budget.permit();
         budget.idle().await;
-        let permit = budget.permit();
+        let mut stored = budget.permit();
+        assert!(stored.enter());
         let waiting = tokio::spawn({
             let budget = budget.clone();
             async move { budget.idle().await }
         });
         tokio::task::yield_now().await;
         assert!(!waiting.is_finished());
-        drop(permit);
+        drop(stored);
         waiting.await.unwrap();
+    }
+
+    #[test]
+    fn a_closed_door_lets_nothing_in() {
+        let budget = ByteBudget::new(10);
+        let mut permit = budget.permit();
+        budget.close();
+        assert!(!permit.enter());
     }
 }

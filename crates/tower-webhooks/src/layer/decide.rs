@@ -5,14 +5,18 @@ use std::{
     time::{Duration, Instant},
 };
 
-use http::{Extensions, HeaderMap};
+use http::HeaderMap;
 use tokio::{sync::oneshot, time::timeout};
 use tower_webhooks_core::{Delivery, RejectionKind, Text};
-use tower_webhooks_inbox::{
-    DecidedBy, RecordReply, Recorded, Reply, Reserve, Reserved, body_key,
-};
+use tower_webhooks_inbox::{DecidedBy, RecordReply, Recorded, Reply, Reserve, Reserved, body_key};
+use tracing::Instrument as _;
 
-use super::{budget::BytePermit, gate::Gate, intake::refused, receive::Received};
+use super::{
+    budget::BytePermit,
+    gate::Gate,
+    intake::{Intake, refused},
+    receive::Received,
+};
 use crate::{
     Job,
     job::{Attempt, Parts},
@@ -30,6 +34,7 @@ const LOOK_AGAIN: Duration = Duration::from_millis(20);
 /// One delivery that wants a decision.
 pub(super) struct Decision {
     gate: Arc<Gate>,
+    intake: Arc<Intake>,
     route: ReplyRoute,
     delivery: Delivery,
     headers: HeaderMap,
@@ -37,35 +42,57 @@ pub(super) struct Decision {
 }
 
 impl Decision {
-    pub(super) fn new(gate: &Arc<Gate>, route: ReplyRoute, received: Received) -> Self {
-        Self {
+    /// The decision that a delivery wants, or the delivery where it wants none.
+    pub(super) fn wanted(
+        gate: &Arc<Gate>,
+        intake: &Arc<Intake>,
+        received: Received,
+    ) -> Result<Self, Received> {
+        let Some(route) = intake.reply_for(&received.delivery).cloned() else {
+            return Err(received);
+        };
+        Ok(Self {
             gate: Arc::clone(gate),
+            intake: Arc::clone(intake),
             route,
             delivery: received.delivery,
             headers: received.parts.headers,
             permit: received.permit,
-        }
+        })
     }
 
     /// Decides in a task of its own, so that a client that hangs up changes
     /// nothing.
     pub(super) fn spawn(self) -> oneshot::Receiver<Result<Reply, RejectionKind>> {
         let (answer, waiting) = oneshot::channel();
-        tokio::spawn(async move {
+        let span = tracing::info_span!(
+            "webhook_reply",
+            endpoint = %self.gate.name,
+            handler = %self.route.info.text,
+        );
+        let decide = async move {
+            let budget = self.budget();
+            // A drain waits for the decision, not only for its event.
+            let _inside = self.permit.companion();
+            // Later, the sender has given up. Another answer than the recorded
+            // one would be worse than none.
+            let decided = timeout(budget, self.decide(budget)).await;
             // Nobody may be waiting any more; the reply is recorded.
-            let _ = answer.send(self.decide().await);
-        });
+            let _ = answer.send(decided.unwrap_or(Err(RejectionKind::InboxUnavailable)));
+        };
+        tokio::spawn(decide.instrument(span));
         waiting
     }
 
-    async fn decide(self) -> Result<Reply, RejectionKind> {
+    async fn decide(self, budget: Duration) -> Result<Reply, RejectionKind> {
         let started = Instant::now();
-        let budget = self.budget();
-        let Some(intake) = &self.gate.intake else {
-            return Err(RejectionKind::InboxUnavailable);
-        };
-        let event = intake.event(&self.delivery, &self.headers);
+        let intake = &self.intake;
+        let mut event = intake.event(&self.delivery, &self.headers);
+        // Once, not at every look.
+        event.hash_body();
+        let mut look_again = LOOK_AGAIN;
         let mut permit = Some(self.permit);
+        let mut counted = false;
         loop {
             let decided = intake.decided.notified();
             let reserve = Reserve {
@@ -78,14 +105,17 @@ impl Decision {
                 .map_err(|error| refused(&error))?
                 .await
                 .map_err(|error| refused(&error))?;
+            if !std::mem::replace(&mut counted, true) {
+                self.gate
+                    .meter
+                    .reserved(&reserved, event.unusable.is_some());
+            }
             let (seq, token, reply, by) = match reserved {
                 Reserved::Recorded { reply, .. } => return Ok(reply),
                 Reserved::InProgress { .. } => {
-                    if started.elapsed() >= budget {
-                        return Ok(self.route.info.default);
-                    }
                     // Either way the next look tells.
-                    let _ = timeout(LOOK_AGAIN, decided).await;
+                    let _ = timeout(look_again, decided).await;
+                    look_again = look_again.saturating_mul(2);
                     continue;
                 }
                 Reserved::Conflict { seq } => {
@@ -98,20 +128,31 @@ impl Decision {
                 }
                 Reserved::Abandoned { seq, token } => {
                     let reason = Text::from_static("the first decision was cut off");
-                    (seq, token, self.route.info.default.clone(), DecidedBy::Default(reason))
+                    (
+                        seq,
+                        token,
+                        self.route.info.default.clone(),
+                        DecidedBy::Default(reason),
+                    )
+                }
+                Reserved::New { seq, token } if event.unusable.is_some() => {
+                    let reason = Text::from_static("the body cannot be used");
+                    (
+                        seq,
+                        token,
+                        self.route.info.default.clone(),
+                        DecidedBy::Default(reason),
+                    )
                 }
                 Reserved::New { seq, token } => {
-                    let id = event.id_key().or_else(|| {
-                        let mut event = event.clone();
-                        Some(body_key(&event.hash_body()))
-                    });
+                    let id = event.id.clone();
                     let job = Job::new(Parts {
-                        delivery: self.delivery.clone(),
+                        delivery: self.delivery.clone().with_headers(self.headers.clone()),
                         endpoint: intake.endpoint.clone(),
                         handler: self.route.info.text.clone(),
-                        event_id: id.unwrap_or_default(),
+                        event_id: id.unwrap_or_else(|| body_key(&event.hash_body())),
                         attempt: Attempt::new(1, 1),
-                        extensions: Extensions::new(),
+                        extensions: intake.extensions.clone(),
                     });
                     let left = thinking_time(budget).saturating_sub(started.elapsed());
                     match run(&self.route, job, left).await {
@@ -157,7 +198,7 @@ impl Decision {
                 .replies()
                 .iter()
                 .find(|rule| *event.event_type() == *rule.event_type)
-                .map(|rule| Duration::from_millis(rule.budget_ms))
+                .map(|rule| rule.budget)
         });
         self.route
             .info

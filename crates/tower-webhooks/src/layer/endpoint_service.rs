@@ -18,11 +18,12 @@ use tower_webhooks_inbox::Reply;
 
 use super::{
     decide::Decision,
-    future::{answer_decided, reply_route},
+    future::answer_decided,
     gate::Gate,
-    intake::Storing,
+    intake::{Intake, Storing},
     receive::{Receive, Received},
 };
+use crate::endpoint::Opened;
 
 /// A whole endpoint, ready to mount: `route_service("/hooks", …)`. Answers
 /// what the provider's preset says.
@@ -30,11 +31,15 @@ use super::{
 #[must_use = "a service does nothing until it is mounted"]
 pub struct EndpointService {
     gate: Arc<Gate>,
+    intake: Arc<Intake>,
 }
 
 impl EndpointService {
-    pub(crate) fn new(gate: Arc<Gate>) -> Self {
-        Self { gate }
+    pub(crate) fn new(opened: &Opened) -> Self {
+        Self {
+            gate: Arc::clone(&opened.gate),
+            intake: Arc::clone(&opened.intake),
+        }
     }
 }
 
@@ -51,9 +56,11 @@ impl<ReqBody: http_body::Body> Service<Request<ReqBody>> for EndpointService {
         let (parts, body) = request.into_parts();
         EndpointFuture {
             gate: Arc::clone(&self.gate),
-            started: Instant::now(),
-            state: State::Receiving {
-                receive: Receive::new(Arc::clone(&self.gate), parts, body),
+            intake: Arc::clone(&self.intake),
+            started: self.gate.accepting_since(),
+            state: match Receive::new(&self.gate, parts, body) {
+                Ok(receive) => State::Receiving { receive },
+                Err(kind) => State::Refused { kind },
             },
         }
     }
@@ -61,7 +68,9 @@ impl<ReqBody: http_body::Body> Service<Request<ReqBody>> for EndpointService {
 
 impl fmt::Debug for EndpointService {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("EndpointService").field("gate", &self.gate).finish()
+        f.debug_struct("EndpointService")
+            .field("gate", &self.gate)
+            .finish()
     }
 }
 
@@ -69,7 +78,8 @@ pin_project! {
     /// The answer of an [`EndpointService`].
     pub struct EndpointFuture<ReqBody> {
         gate: Arc<Gate>,
-        started: Instant,
+        intake: Arc<Intake>,
+        started: Option<Instant>,
         #[pin]
         state: State<ReqBody>,
     }
@@ -78,6 +88,7 @@ pin_project! {
 pin_project! {
     #[project = StateProj]
     enum State<ReqBody> {
+        Refused { kind: RejectionKind },
         Receiving { #[pin] receive: Receive<ReqBody> },
         Storing { storing: Storing },
         Deciding { decision: oneshot::Receiver<Result<Reply, RejectionKind>> },
@@ -90,49 +101,45 @@ impl<ReqBody: http_body::Body> Future for EndpointFuture<ReqBody> {
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let mut this = self.project();
         loop {
-            let refused = match this.state.as_mut().project() {
-                StateProj::Receiving { receive } => match ready!(receive.poll(cx)) {
-                    Err(kind) => kind,
-                    Ok(received) => {
-                        if let Some(route) = reply_route(this.gate, &received) {
-                            let decision = Decision::new(this.gate, route, received).spawn();
-                            this.state.set(State::Deciding { decision });
-                            continue;
-                        }
-                        match store(this.gate, received) {
-                            Err(kind) => kind,
-                            Ok(storing) => {
-                                this.state.set(State::Storing { storing });
-                                continue;
-                            }
-                        }
-                    }
-                },
-                StateProj::Storing { storing } => match ready!(storing.poll(this.gate, cx)) {
-                    Err(kind) => kind,
+            let next = match this.state.as_mut().project() {
+                StateProj::Refused { kind } => {
+                    return Poll::Ready(Ok(this.gate.refuse(*kind)));
+                }
+                StateProj::Receiving { receive } => ready!(receive.poll(this.gate, cx))
+                    .and_then(|received| take_in(this.gate, this.intake, received)),
+                StateProj::Storing { storing } => match ready!(storing.poll(cx)) {
                     Ok(()) => {
-                        this.gate.meter.answered(this.started.elapsed());
+                        this.gate.meter.answered(*this.started);
                         return Poll::Ready(Ok(this.gate.answers.acknowledge()));
                     }
+                    Err(kind) => Err(kind),
                 },
                 StateProj::Deciding { decision } => {
                     let decided = ready!(Pin::new(decision).poll(cx));
                     return Poll::Ready(Ok(answer_decided(this.gate, *this.started, decided)));
                 }
             };
-            return Poll::Ready(Ok(this.gate.refuse(refused)));
+            this.state
+                .set(next.unwrap_or_else(|kind| State::Refused { kind }));
         }
     }
 }
 
-fn store(gate: &Gate, received: Received) -> Result<Storing, RejectionKind> {
-    let Some(intake) = &gate.intake else {
-        return Err(RejectionKind::InboxUnavailable);
-    };
-    let headers = &received.parts.headers;
-    intake
-        .store(&received.delivery, headers, received.permit)
-        .map(Storing)
+fn take_in<ReqBody>(
+    gate: &Arc<Gate>,
+    intake: &Arc<Intake>,
+    received: Received,
+) -> Result<State<ReqBody>, RejectionKind> {
+    match Decision::wanted(gate, intake, received) {
+        Ok(decision) => Ok(State::Deciding {
+            decision: decision.spawn(),
+        }),
+        Err(received) => {
+            let headers = &received.parts.headers;
+            let storing = intake.store(&received.delivery, headers, received.permit)?;
+            Ok(State::Storing { storing })
+        }
+    }
 }
 
 impl<ReqBody> fmt::Debug for EndpointFuture<ReqBody> {

@@ -20,30 +20,34 @@ use super::{
     budget::BytePermit,
     decide::Decision,
     gate::Gate,
-    intake::Storing,
+    intake::{Intake, Storing},
     receive::{Receive, Received},
 };
-use crate::{answer, router::ReplyRoute};
+use crate::{ack::ThroughGate, answer};
 
 pin_project! {
-    /// The answer of a [`WebhookService`](super::WebhookService).
+    /// The answer of a [`WebhookService`](crate::WebhookService).
     pub struct ResponseFuture<S, B, ReqBody>
     where
         S: Service<Request<B>>,
     {
         gate: Arc<Gate>,
-        started: Instant,
-        inner: Option<S>,
+        started: Option<Instant>,
+        inner: S,
         #[pin]
-        state: State<S::Future, S::Response, ReqBody>,
+        state: State<S::Future, S::Response, Request<B>, ReqBody>,
         inner_body: PhantomData<fn() -> B>,
     }
 }
 
 pin_project! {
     #[project = StateProj]
-    enum State<F, R, ReqBody> {
+    enum State<F, R, Q, ReqBody> {
+        Refused { kind: RejectionKind },
         Receiving { #[pin] receive: Receive<ReqBody> },
+        // The inner service becomes ready for what is verified: before, an
+        // unverified sender would hold its place.
+        Waiting { request: Option<Q>, kept: Option<Kept> },
         // The inner service proposes the answer.
         Proposing { #[pin] proposal: F, kept: Option<Kept> },
         // The answer waits until the event is durable.
@@ -54,9 +58,17 @@ pin_project! {
 
 /// What is left to store once the inner service has agreed.
 struct Kept {
+    intake: Arc<Intake>,
     delivery: Delivery,
     headers: HeaderMap,
     permit: BytePermit,
+}
+
+impl Kept {
+    fn store(self) -> Result<Storing, RejectionKind> {
+        self.intake
+            .store(&self.delivery, &self.headers, self.permit)
+    }
 }
 
 impl<S, B, ReqBody> ResponseFuture<S, B, ReqBody>
@@ -66,10 +78,11 @@ where
 {
     pub(super) fn new(inner: S, gate: Arc<Gate>, parts: Parts, body: ReqBody) -> Self {
         Self {
-            started: Instant::now(),
-            inner: Some(inner),
-            state: State::Receiving {
-                receive: Receive::new(Arc::clone(&gate), parts, body),
+            started: gate.accepting_since(),
+            inner,
+            state: match Receive::new(&gate, parts, body) {
+                Ok(receive) => State::Receiving { receive },
+                Err(kind) => State::Refused { kind },
             },
             gate,
             inner_body: PhantomData,
@@ -88,80 +101,87 @@ where
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let mut this = self.project();
+        // What was taken is missing only where the answer was given already: a
+        // future that is polled again then has nothing more to say.
         loop {
-            match this.state.as_mut().project() {
+            let next = match this.state.as_mut().project() {
+                StateProj::Refused { kind } => {
+                    return Poll::Ready(Ok(this.gate.refuse(*kind)));
+                }
                 StateProj::Receiving { receive } => {
-                    let received = match ready!(receive.poll(cx)) {
-                        Ok(received) => received,
-                        Err(kind) => return Poll::Ready(Ok(this.gate.refuse(kind))),
+                    ready!(receive.poll(this.gate, cx)).map(|received| take_in(this.gate, received))
+                }
+                StateProj::Waiting { request, kept } => {
+                    ready!(this.inner.poll_ready(cx))?;
+                    let Some(request) = request.take() else {
+                        return Poll::Pending;
                     };
-                    let Some(mut inner) = this.inner.take() else {
-                        return Poll::Ready(Ok(this.gate.refuse(RejectionKind::BodyIncomplete)));
-                    };
-                    this.state.set(match reply_route(this.gate, &received) {
-                        Some(route) => State::Deciding {
-                            decision: Decision::new(this.gate, route, received).spawn(),
-                        },
-                        None => {
-                            let (request, kept) = propose(this.gate, received);
-                            State::Proposing {
-                                proposal: inner.call(request),
-                                kept,
-                            }
-                        }
-                    });
+                    let proposal = this.inner.call(request);
+                    let kept = kept.take();
+                    Ok(State::Proposing { proposal, kept })
                 }
                 StateProj::Proposing { proposal, kept } => {
                     let proposed = ready!(proposal.poll(cx))?;
-                    let intake = this.gate.intake.as_ref();
-                    let (Some(intake), Some(kept)) = (intake, kept.take()) else {
-                        this.gate.meter.answered(this.started.elapsed());
-                        return Poll::Ready(Ok(proposed));
-                    };
-                    if !proposed.status().is_success() {
-                        return Poll::Ready(Ok(proposed));
-                    }
-                    match intake.store(&kept.delivery, &kept.headers, kept.permit) {
-                        Ok(pending) => this.state.set(State::Storing {
-                            storing: Storing(pending),
-                            proposed: Some(proposed),
-                        }),
-                        Err(kind) => return Poll::Ready(Ok(this.gate.refuse(kind))),
-                    }
-                }
-                StateProj::Storing { storing, proposed } => {
-                    let stored = ready!(storing.poll(this.gate, cx));
-                    return Poll::Ready(Ok(match (stored, proposed.take()) {
-                        (Ok(()), Some(proposed)) => {
-                            this.gate.meter.answered(this.started.elapsed());
-                            proposed
+                    match kept.take() {
+                        Some(kept) if proposed.status().is_success() => {
+                            kept.store().map(|storing| State::Storing {
+                                storing,
+                                proposed: Some(proposed),
+                            })
                         }
-                        (Ok(()), None) => this.gate.answers.acknowledge(),
-                        (Err(kind), _) => this.gate.refuse(kind),
-                    }));
+                        _ => return Poll::Ready(Ok(proposed)),
+                    }
                 }
+                StateProj::Storing { storing, proposed } => match ready!(storing.poll(cx)) {
+                    Ok(()) => {
+                        let Some(proposed) = proposed.take() else {
+                            return Poll::Pending;
+                        };
+                        this.gate.meter.answered(*this.started);
+                        return Poll::Ready(Ok(proposed));
+                    }
+                    Err(kind) => Err(kind),
+                },
                 StateProj::Deciding { decision } => {
                     let decided = ready!(Pin::new(decision).poll(cx));
                     return Poll::Ready(Ok(answer_decided(this.gate, *this.started, decided)));
                 }
-            }
+            };
+            this.state
+                .set(next.unwrap_or_else(|kind| State::Refused { kind }));
         }
     }
 }
 
-/// The delivery's reply handler, if it has one.
-pub(super) fn reply_route(gate: &Gate, received: &Received) -> Option<ReplyRoute> {
-    gate.intake.as_ref()?.reply_for(&received.delivery).cloned()
+/// What follows for an authentic request.
+fn take_in<F, R, B: From<Bytes>, ReqBody>(
+    gate: &Arc<Gate>,
+    received: Received,
+) -> State<F, R, Request<B>, ReqBody> {
+    let wanted = match &gate.intake {
+        Some(intake) => Decision::wanted(gate, intake, received),
+        None => Err(received),
+    };
+    match wanted {
+        Ok(decision) => State::Deciding {
+            decision: decision.spawn(),
+        },
+        Err(received) => {
+            let (request, kept) = propose(gate, received);
+            let request = Some(request);
+            State::Waiting { request, kept }
+        }
+    }
 }
 
 pub(super) fn answer_decided<B: From<Bytes>>(
     gate: &Gate,
-    started: Instant,
+    started: Option<Instant>,
     decided: Result<Result<Reply, RejectionKind>, oneshot::error::RecvError>,
 ) -> Response<B> {
     match decided {
         Ok(Ok(reply)) => {
-            gate.meter.answered(started.elapsed());
+            gate.meter.answered(started);
             answer::decided(reply)
         }
         Ok(Err(kind)) => gate.refuse(kind),
@@ -171,19 +191,23 @@ pub(super) fn answer_decided<B: From<Bytes>>(
 }
 
 /// The request as the inner service sees it: the same head, the verified body.
-fn propose<B: From<Bytes>>(gate: &Gate, received: Received) -> (Request<B>, Option<Kept>) {
+fn propose<B: From<Bytes>>(gate: &Arc<Gate>, received: Received) -> (Request<B>, Option<Kept>) {
     let Received {
         mut parts,
         delivery,
         permit,
     } = received;
-    let kept = gate.intake.is_some().then(|| Kept {
+    let kept = gate.intake.as_ref().map(|intake| Kept {
+        intake: Arc::clone(intake),
         delivery: delivery.clone(),
         headers: parts.headers.clone(),
         permit,
     });
     let body = B::from(delivery.body().clone());
     parts.extensions.insert(delivery);
+    if kept.is_some() {
+        parts.extensions.insert(ThroughGate(Arc::clone(gate)));
+    }
     (Request::from_parts(parts, body), kept)
 }
 

@@ -2,18 +2,13 @@
 
 use std::{
     fmt,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
-    time::{Duration, SystemTime},
+    sync::Arc,
+    task::{Context, Poll, ready},
+    time::{Duration, Instant, SystemTime},
 };
 
 use bytes::Bytes;
-use http::{
-    HeaderMap, Method, header,
-    request::Parts,
-};
+use http::{HeaderMap, Method, header, request::Parts};
 use http_body::SizeHint;
 use tower_webhooks_core::{Clock, Delivery, Provider, RejectionKind, Screened, Text, Verifier};
 use tower_webhooks_inbox::BoxFuture;
@@ -32,11 +27,11 @@ pub(crate) struct Gate {
     pub(crate) keyring: Keyring,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) limits: Limits,
-    pub(crate) shared: Shared,
-    pub(crate) meter: Meter,
+    pub(crate) budget: ByteBudget,
+    pub(crate) meter: Arc<Meter>,
     pub(crate) answers: AnswerBook,
     /// Nothing where deliveries are only verified.
-    pub(crate) intake: Option<Intake>,
+    pub(crate) intake: Option<Arc<Intake>>,
 }
 
 /// Where the secrets come from.
@@ -53,18 +48,13 @@ pub(crate) struct Limits {
     pub(crate) body_deadline: Duration,
 }
 
-/// What all endpoints of one receiver share.
-#[derive(Debug, Clone)]
-pub(crate) struct Shared {
-    pub(crate) budget: ByteBudget,
-    pub(crate) draining: Arc<AtomicBool>,
-}
-
 /// A request whose head passed.
 pub(crate) struct Admission {
     pub(crate) screened: Screened,
     pub(crate) verifier: Verifying,
     pub(crate) permit: BytePermit,
+    /// The time that it was compared with.
+    pub(crate) at: SystemTime,
 }
 
 /// The verifier, or the lookup that will find it.
@@ -73,13 +63,31 @@ pub(crate) enum Verifying {
     Waiting(BoxFuture<'static, Result<Arc<Verifier>, RejectionKind>>),
 }
 
+impl Admission {
+    /// Waits for the verifier where it is looked up, and for as long as that
+    /// took compares the time again.
+    pub(crate) fn verifier(
+        &mut self,
+        gate: &Gate,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<Arc<Verifier>, RejectionKind>> {
+        let lookup = match &mut self.verifier {
+            Verifying::Ready(verifier) => return Poll::Ready(Ok(Arc::clone(verifier))),
+            Verifying::Waiting(lookup) => lookup,
+        };
+        let verifier = ready!(lookup.as_mut().poll(cx))?;
+        self.at = gate.now();
+        verifier
+            .admit(&self.screened, self.at)
+            .map_err(|rejection| rejection.kind())?;
+        self.verifier = Verifying::Ready(Arc::clone(&verifier));
+        Poll::Ready(Ok(verifier))
+    }
+}
+
 impl Gate {
     /// Cheapest refusal first; nothing here touches the body.
-    pub(crate) fn admit(
-        &self,
-        parts: &Parts,
-        size: &SizeHint,
-    ) -> Result<Admission, RejectionKind> {
+    pub(crate) fn admit(&self, parts: &Parts, size: &SizeHint) -> Result<Admission, RejectionKind> {
         if parts.method != Method::POST {
             return Err(RejectionKind::MethodNotAllowed);
         }
@@ -97,7 +105,7 @@ impl Gate {
             }
             Keyring::Lookup(lookup) => Verifying::Waiting(lookup.start(parts)?),
         };
-        if self.shared.draining.load(Ordering::Relaxed) {
+        if self.budget.is_refusing() {
             return Err(RejectionKind::Draining);
         }
         framing(&parts.headers)?;
@@ -105,7 +113,8 @@ impl Gate {
         Ok(Admission {
             screened,
             verifier,
-            permit: self.shared.budget.permit(),
+            permit: self.budget.permit(),
+            at: now,
         })
     }
 
@@ -129,13 +138,19 @@ impl Gate {
         parts: &Parts,
         screened: &Screened,
         body: Bytes,
+        now: SystemTime,
     ) -> Result<Delivery, RejectionKind> {
-        let now = self.clock.now();
         let delivery = verifier
             .verify(parts.into(), screened, body, now)
             .map_err(|rejection| rejection.kind())?;
         self.meter.matched(delivery.secret_label(), now);
         Ok(delivery)
+    }
+
+    /// When a request came that may be accepted; where it is only verified,
+    /// nothing is accepted and nobody asks how long that took.
+    pub(crate) fn accepting_since(&self) -> Option<Instant> {
+        self.intake.is_some().then(Instant::now)
     }
 
     pub(crate) fn now(&self) -> SystemTime {

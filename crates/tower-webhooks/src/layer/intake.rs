@@ -4,70 +4,74 @@ use std::{
     future::Future,
     pin::Pin,
     sync::Arc,
-    task::{Context, Poll, ready},
+    task::{Context, Poll},
     time::Duration,
 };
 
 use bytes::Bytes;
-use http::{HeaderMap, header};
+use http::{Extensions, HeaderMap, header};
 use tokio::sync::Notify;
 use tower_webhooks_core::{Delivery, Provider, RejectionKind, Text};
-use tower_webhooks_inbox::{
-    Committer, InboxError, InboxErrorKind, Inserted, NewEvent, Pending,
+use tower_webhooks_inbox::{Committer, InboxError, InboxErrorKind, Inserted, NewEvent, Pending};
+
+use super::{budget::BytePermit, gate::Gate, meter::Meter};
+use crate::{
+    endpoint::Common,
+    router::{ReplyRoute, Routes},
 };
 
-use super::{budget::BytePermit, gate::Gate};
-use crate::router::{ReplyRoute, Routes};
-
 /// Where an endpoint's deliveries go.
-#[derive(Debug)]
 pub(crate) struct Intake {
     pub(crate) endpoint: Text,
     pub(crate) committer: Committer,
     pub(crate) routes: Arc<Routes>,
+    pub(crate) meter: Arc<Meter>,
+    /// What reply handlers take as `Extension<T>`.
+    pub(crate) extensions: Extensions,
     /// Told whenever a reply has been recorded.
     pub(crate) decided: Arc<Notify>,
     id_signed: bool,
     dedup_span: Duration,
 }
 
-/// Of no use to a handler, or a credential: never stored.
-const LEFT_OUT: [http::HeaderName; 9] = [
+/// Of the connection, and of no use to a handler.
+const LEFT_OUT: [http::HeaderName; 6] = [
     header::ACCEPT,
     header::ACCEPT_ENCODING,
-    header::AUTHORIZATION,
     header::CONNECTION,
     header::CONTENT_LENGTH,
-    header::COOKIE,
     header::EXPECT,
-    header::PROXY_AUTHORIZATION,
     header::TRANSFER_ENCODING,
 ];
 
 impl Intake {
+    /// Takes in what passes the gate.
     pub(crate) fn new(
-        endpoint: Text,
-        provider: &Provider,
-        committer: Committer,
+        gate: &Gate,
+        common: &Common,
         routes: Arc<Routes>,
+        dedup_span: Option<Duration>,
     ) -> Self {
+        let provider = &gate.provider;
         Self {
-            endpoint,
-            committer,
+            endpoint: gate.name.clone(),
+            committer: common.committer.clone(),
+            extensions: common.extensions.clone(),
             routes,
+            meter: Arc::clone(&gate.meter),
             decided: Arc::new(Notify::new()),
             id_signed: provider.signs_id(),
-            dedup_span: provider.retry_span(),
+            dedup_span: dedup_span.unwrap_or_else(|| provider.dedup_span()),
         }
     }
 
-    /// The reply handler for a delivery, if its type has one.
+    /// The reply handler for a delivery, if its type has one. A body that names
+    /// no type could be one that wants a decision: it gets the first default.
     pub(crate) fn reply_for(&self, delivery: &Delivery) -> Option<&ReplyRoute> {
-        if !self.routes.has_replies() {
-            return None;
+        match delivery.event() {
+            Ok(event) => self.routes.reply_for(event.event_type()),
+            Err(_) => self.routes.first_reply(),
         }
-        let event = delivery.event().ok()?;
-        self.routes.reply_for(event.event_type())
     }
 
     pub(crate) fn event(&self, delivery: &Delivery, headers: &HeaderMap) -> NewEvent {
@@ -92,25 +96,38 @@ impl Intake {
         event
     }
 
-    /// Hands the event over, without waiting: from here on it is stored
-    /// whether or not the client stays.
+    /// Hands the event over, without waiting: from here on it is stored, and
+    /// counted, whether or not the client stays.
     pub(crate) fn store(
         &self,
         delivery: &Delivery,
         headers: &HeaderMap,
         permit: BytePermit,
-    ) -> Result<Pending<Inserted>, RejectionKind> {
+    ) -> Result<Storing, RejectionKind> {
+        let meter = Arc::clone(&self.meter);
+        let endpoint = self.endpoint.clone();
+        let stored = move |inserted| {
+            meter.stored(inserted);
+            if let Inserted::Conflict { seq } = inserted {
+                tracing::warn!(
+                    endpoint = %endpoint,
+                    seq = seq.0,
+                    "an event came again with another body; it is stored apart and not handled"
+                );
+            }
+            drop(permit);
+        };
         self.committer
-            .insert(self.event(delivery, headers), permit)
+            .insert_then(self.event(delivery, headers), stored)
+            .map(Storing)
             .map_err(|error| refused(&error))
     }
 }
 
 fn kept(provider: &Provider, headers: &HeaderMap) -> Arc<[(Text, Bytes)]> {
-    let signature = provider.scheme().header();
     headers
         .iter()
-        .filter(|(name, _)| *name != signature && !LEFT_OUT.contains(name))
+        .filter(|(name, _)| !provider.is_credential(name) && !LEFT_OUT.contains(name))
         .map(|(name, value)| {
             let value = Bytes::copy_from_slice(value.as_bytes());
             (Text::from(name.as_str()), value)
@@ -135,28 +152,12 @@ pub(crate) fn refused(error: &InboxError) -> RejectionKind {
 
 /// Waits until the event is durable.
 #[derive(Debug)]
-pub(crate) struct Storing(pub(crate) Pending<Inserted>);
+pub(crate) struct Storing(Pending<Inserted>);
 
 impl Storing {
-    pub(crate) fn poll(
-        &mut self,
-        gate: &Gate,
-        cx: &mut Context<'_>,
-    ) -> Poll<Result<(), RejectionKind>> {
-        let stored = ready!(Pin::new(&mut self.0).poll(cx));
-        Poll::Ready(match stored {
-            Ok(inserted) => {
-                gate.meter.stored(inserted);
-                if let Inserted::Conflict { seq } = inserted {
-                    tracing::warn!(
-                        endpoint = %gate.name,
-                        seq = seq.0,
-                        "an event came again with another body; it is stored apart and not handled"
-                    );
-                }
-                Ok(())
-            }
-            Err(error) => Err(refused(&error)),
-        })
+    pub(crate) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), RejectionKind>> {
+        Pin::new(&mut self.0)
+            .poll(cx)
+            .map(|stored| stored.map(|_| ()).map_err(|error| refused(&error)))
     }
 }

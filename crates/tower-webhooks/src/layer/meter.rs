@@ -1,10 +1,10 @@
 //! What an endpoint counts. Handles are looked up once, at start.
 
-use std::time::{Duration, SystemTime};
+use std::time::{Instant, SystemTime};
 
 use metrics::{Counter, Gauge, Histogram, counter, gauge, histogram};
 use tower_webhooks_core::{RejectionKind, Text};
-use tower_webhooks_inbox::Inserted;
+use tower_webhooks_inbox::{Inserted, Reserved};
 
 pub(crate) struct Meter {
     accepted: Counter,
@@ -28,8 +28,8 @@ impl Meter {
             unhandled: of("webhooks_unhandled_total"),
             unusable: of("webhooks_unusable_total"),
             rejected: RejectionKind::ALL
-                .into_iter()
-                .map(|kind| {
+                .iter()
+                .map(|&kind| {
                     let counter = counter!(
                         "webhooks_rejected_total",
                         "endpoint" => endpoint.to_string(),
@@ -63,9 +63,12 @@ impl Meter {
     }
 
     pub(crate) fn matched(&self, label: Option<&Text>, at: SystemTime) {
-        let gauge = label.and_then(|label| self.last_match.iter().find(|(known, _)| known == label));
+        let gauge =
+            label.and_then(|label| self.last_match.iter().find(|(known, _)| known == label));
         if let Some((_, gauge)) = gauge {
-            let since_1970 = at.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+            let since_1970 = at
+                .duration_since(SystemTime::UNIX_EPOCH)
+                .unwrap_or_default();
             gauge.set(since_1970.as_secs_f64());
         }
     }
@@ -89,7 +92,27 @@ impl Meter {
         }
     }
 
-    pub(crate) fn answered(&self, after: Duration) {
-        self.accept_seconds.record(after.as_secs_f64());
+    /// The same for a delivery that wants a decision. Whoever finds one begun
+    /// or made is a duplicate, also where the first decider is gone.
+    pub(crate) fn reserved(&self, reserved: &Reserved, unusable: bool) {
+        match reserved {
+            Reserved::Abandoned { .. }
+            | Reserved::InProgress { .. }
+            | Reserved::Recorded { .. } => self.duplicate.increment(1),
+            Reserved::Conflict { .. } => {
+                self.accepted.increment(1);
+                self.conflict.increment(1);
+            }
+            Reserved::New { .. } => {
+                self.accepted.increment(1);
+                self.unusable.increment(u64::from(unusable));
+            }
+        }
+    }
+
+    pub(crate) fn answered(&self, since: Option<Instant>) {
+        if let Some(since) = since {
+            self.accept_seconds.record(since.elapsed().as_secs_f64());
+        }
     }
 }

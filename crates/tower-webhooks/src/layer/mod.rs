@@ -1,14 +1,14 @@
 //! The tower layer: lets only authentic deliveries in, and answers only what
 //! is durable.
 //!
-//! * [`WebhookLayer`] goes around an axum route or any other tower service.
+//! * [`WebhookLayer`](crate::WebhookLayer) goes around an axum route or any other tower service.
 //!   The inner service sees the verified request, with the
 //!   [`Delivery`](crate::Delivery) in its extensions, and proposes the answer.
 //!   A 2xx is released only after the event is stored; anything else is passed
 //!   on, and nothing is stored.
-//! * [`EndpointService`] is the same without an inner service: it answers what
+//! * [`EndpointService`](crate::EndpointService) is the same without an inner service: it answers what
 //!   the provider's preset says.
-//! * [`WebhookLayer::verify`] only verifies.
+//! * [`WebhookLayer::verify`](crate::WebhookLayer::verify) only verifies.
 //!
 //! The order of the checks is fixed, cheapest first: method; signature header
 //! and timestamp; tenant; framing and declared size; then the body, frame by
@@ -48,16 +48,14 @@
 
 pub(crate) mod budget;
 mod decide;
-mod endpoint_service;
+pub(crate) mod endpoint_service;
 mod future;
 pub(crate) mod gate;
 pub(crate) mod intake;
 pub(crate) mod meter;
 mod receive;
-mod service;
-mod webhook_layer;
+pub(crate) mod service;
+pub(crate) mod webhook_layer;
 
-pub use endpoint_service::{EndpointFuture, EndpointService};
+pub use endpoint_service::EndpointFuture;
 pub use future::ResponseFuture;
-pub use service::WebhookService;
-pub use webhook_layer::WebhookLayer;

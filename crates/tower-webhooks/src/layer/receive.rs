@@ -1,43 +1,41 @@
 //! Reads a body within its limits and verifies it.
 
 use std::{
-    future::Future,
     pin::Pin,
-    sync::Arc,
     task::{Context, Poll, ready},
+    time::Duration,
 };
 
 use bytes::{Buf, Bytes, BytesMut};
 use http::request::Parts;
 use http_body::Body;
 use pin_project_lite::pin_project;
-use tokio::time::{Sleep, sleep};
-use tower_webhooks_core::{Delivery, RejectionKind, Screened, Verifier};
+use tokio::time::sleep;
+use tower_webhooks_core::{Delivery, RejectionKind, Verifier};
+use tower_webhooks_inbox::BoxFuture;
 
 use super::{
-    budget::BytePermit,
-    gate::{Admission, Gate, Verifying},
+    budget::{ByteBudget, BytePermit},
+    gate::{Admission, Gate},
 };
 
 pin_project! {
     /// From a request's head and unread body to a delivery.
     pub(crate) struct Receive<B> {
-        gate: Arc<Gate>,
-        state: State,
+        // Stays where it is until it is handed on: it is large.
+        head: Option<Head>,
         #[pin]
         body: B,
         collected: Collected,
         // Set only when the body makes us wait: most bodies arrive with the head.
-        #[pin]
-        deadline: Option<Sleep>,
+        stall: Option<BoxFuture<'static, RejectionKind>>,
     }
 }
 
-enum State {
-    Finding(Parts, Admission),
-    Reading(Parts, Screened, Arc<Verifier>, BytePermit),
-    Refused(RejectionKind),
-    Done,
+/// A request whose body is still coming.
+struct Head {
+    parts: Parts,
+    admission: Admission,
 }
 
 /// An authentic request and the permit for its bytes.
@@ -48,106 +46,87 @@ pub(crate) struct Received {
 }
 
 impl<B: Body> Receive<B> {
-    pub(crate) fn new(gate: Arc<Gate>, parts: Parts, body: B) -> Self {
-        let state = match gate.admit(&parts, &body.size_hint()) {
-            Ok(admission) => match admission.verifier {
-                Verifying::Ready(verifier) => {
-                    State::Reading(parts, admission.screened, verifier, admission.permit)
-                }
-                Verifying::Waiting(_) => State::Finding(parts, admission),
-            },
-            Err(kind) => State::Refused(kind),
-        };
-        Self {
-            gate,
-            state,
+    /// Reads what the gate admits.
+    pub(crate) fn new(gate: &Gate, parts: Parts, body: B) -> Result<Self, RejectionKind> {
+        let admission = gate.admit(&parts, &body.size_hint())?;
+        Ok(Self {
+            head: Some(Head { parts, admission }),
             body,
             collected: Collected::default(),
-            deadline: None,
+            stall: None,
+        })
+    }
+
+    /// `gate` is the one that it was made with.
+    pub(crate) fn poll(
+        self: Pin<&mut Self>,
+        gate: &Gate,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<Received, RejectionKind>> {
+        let this = self.project();
+        // Polled again after it was ready, there is nothing left to wait for.
+        let Some(Head { admission, .. }) = this.head else {
+            return Poll::Pending;
+        };
+        let verifier = ready!(admission.verifier(gate, cx))?;
+        let max = gate.limits.max_body_bytes;
+        let read = read(this.body, this.collected, &mut admission.permit, max, cx);
+        if read.is_pending() {
+            let stall = this.stall.get_or_insert_with(|| {
+                Box::pin(stall(gate.limits.body_deadline, gate.budget.clone()))
+            });
+            let kind = ready!(stall.as_mut().poll(cx));
+            return Poll::Ready(Err(kind));
         }
+        ready!(read)?;
+        if this.stall.is_some() {
+            admission.at = gate.now();
+        }
+        let body = std::mem::take(this.collected).into_bytes();
+        this.head.take().map_or(Poll::Pending, |head| {
+            Poll::Ready(head.verify(gate, &verifier, body))
+        })
     }
 }
 
-impl<B: Body> Future for Receive<B> {
-    type Output = Result<Received, RejectionKind>;
-
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let mut this = self.project();
-        loop {
-            match this.state {
-                State::Finding(_, admission) => {
-                    let Verifying::Waiting(lookup) = &mut admission.verifier else {
-                        return Poll::Ready(Err(RejectionKind::SecretLookupFailed));
-                    };
-                    let found = ready!(lookup.as_mut().poll(cx));
-                    let State::Finding(parts, admission) =
-                        std::mem::replace(this.state, State::Done)
-                    else {
-                        return Poll::Ready(Err(RejectionKind::SecretLookupFailed));
-                    };
-                    *this.state = match found.and_then(|verifier| {
-                        verifier
-                            .admit(&admission.screened, this.gate.now())
-                            .map_err(|rejection| rejection.kind())?;
-                        Ok(verifier)
-                    }) {
-                        Ok(verifier) => {
-                            State::Reading(parts, admission.screened, verifier, admission.permit)
-                        }
-                        Err(kind) => State::Refused(kind),
-                    };
-                }
-                State::Reading(_, _, _, permit) => {
-                    let read = read(
-                        this.body.as_mut(),
-                        this.collected,
-                        permit,
-                        this.gate.limits.max_body_bytes,
-                        cx,
-                    );
-                    match read {
-                        Poll::Ready(Ok(())) => {}
-                        Poll::Ready(Err(kind)) => {
-                            *this.state = State::Refused(kind);
-                            continue;
-                        }
-                        Poll::Pending => {
-                            if this.deadline.is_none() {
-                                let deadline = sleep(this.gate.limits.body_deadline);
-                                this.deadline.set(Some(deadline));
-                            }
-                            if let Some(deadline) = this.deadline.as_mut().as_pin_mut() {
-                                ready!(deadline.poll(cx));
-                            }
-                            *this.state = State::Refused(RejectionKind::BodyTimeout);
-                            continue;
-                        }
-                    }
-                    let State::Reading(parts, screened, verifier, permit) =
-                        std::mem::replace(this.state, State::Done)
-                    else {
-                        return Poll::Ready(Err(RejectionKind::BodyIncomplete));
-                    };
-                    let body = std::mem::take(this.collected).into_bytes();
-                    return Poll::Ready(
-                        this.gate
-                            .verify(&verifier, &parts, &screened, body)
-                            .map(|delivery| Received {
-                                parts,
-                                delivery,
-                                permit,
-                            }),
-                    );
-                }
-                State::Refused(kind) => {
-                    let kind = *kind;
-                    *this.state = State::Done;
-                    return Poll::Ready(Err(kind));
-                }
-                // Polled again after it was ready: nothing is left to read.
-                State::Done => return Poll::Ready(Err(RejectionKind::BodyIncomplete)),
-            }
+impl Head {
+    fn verify(
+        self,
+        gate: &Gate,
+        verifier: &Verifier,
+        body: Bytes,
+    ) -> Result<Received, RejectionKind> {
+        let Self { parts, admission } = self;
+        let delivery = gate.verify(verifier, &parts, &admission.screened, body, admission.at)?;
+        let mut permit = admission.permit;
+        if !permit.enter() {
+            return Err(RejectionKind::Draining);
         }
+        Ok(Received {
+            parts,
+            delivery,
+            permit,
+        })
+    }
+}
+
+/// How long a body that makes us wait keeps its bytes even when others need
+/// them. A sender that means well needs milliseconds.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// Frames that are taken in one go before other tasks, and the deadline, have
+/// their turn.
+const FRAMES_AT_ONCE: usize = 64;
+
+/// Why a body is not waited for any longer.
+async fn stall(deadline: Duration, budget: ByteBudget) -> RejectionKind {
+    let dispensable = async {
+        sleep(PATIENCE.min(deadline)).await;
+        budget.pressed().await;
+    };
+    tokio::select! {
+        () = sleep(deadline) => RejectionKind::BodyTimeout,
+        () = dispensable => RejectionKind::Overloaded,
     }
 }
 
@@ -159,6 +138,7 @@ fn read<B: Body>(
     max: usize,
     cx: &mut Context<'_>,
 ) -> Poll<Result<(), RejectionKind>> {
+    let mut frames = 0_usize;
     while let Some(frame) = ready!(body.as_mut().poll_frame(cx)) {
         let frame = frame.map_err(|_| RejectionKind::BodyIncomplete)?;
         // Trailers are no headers: nothing is ever read from them.
@@ -173,6 +153,11 @@ fn read<B: Body>(
             return Poll::Ready(Err(RejectionKind::Overloaded));
         }
         collected.push(data);
+        frames += 1;
+        if frames == FRAMES_AT_ONCE {
+            cx.waker().wake_by_ref();
+            return Poll::Pending;
+        }
     }
     Poll::Ready(Ok(()))
 }

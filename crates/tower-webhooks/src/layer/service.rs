@@ -12,7 +12,7 @@ use tower_service::Service;
 
 use super::{ResponseFuture, gate::Gate};
 
-/// What [`WebhookLayer`](super::WebhookLayer) makes of a service.
+/// What [`WebhookLayer`](crate::WebhookLayer) makes of a service.
 pub struct WebhookService<S, B = Body> {
     inner: S,
     gate: Arc<Gate>,
@@ -40,15 +40,15 @@ where
     type Error = S::Error;
     type Future = ResponseFuture<S, B, ReqBody>;
 
-    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
-        self.inner.poll_ready(cx)
+    /// Always ready: the inner service is asked once a request is verified,
+    /// so that a sender who proves nothing holds no place in it.
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
+        Poll::Ready(Ok(()))
     }
 
     fn call(&mut self, request: Request<ReqBody>) -> Self::Future {
-        // The inner service that was polled ready goes with the request; its
-        // clone has to become ready anew.
-        let clone = self.inner.clone();
-        let inner = std::mem::replace(&mut self.inner, clone);
+        // A clone starts without readiness, and becomes ready in the future.
+        let inner = self.inner.clone();
         let (parts, body) = request.into_parts();
         ResponseFuture::new(inner, Arc::clone(&self.gate), parts, body)
     }

@@ -4,7 +4,7 @@ use axum::body::Body;
 use tower_layer::Layer;
 use tower_webhooks_core::{Provider, Secrets, SetupError};
 
-use super::{WebhookService, gate::Gate};
+use super::{gate::Gate, service::WebhookService};
 use crate::Endpoint;
 
 /// Lets only authentic deliveries through. See the [module](super).
@@ -28,7 +28,10 @@ impl WebhookLayer {
     /// # Errors
     ///
     /// [`SetupError`] when a secret does not fit the provider's scheme.
-    pub fn verify(provider: Provider, secrets: Secrets) -> Result<Self, SetupError> {
+    pub fn verify(
+        provider: impl Into<Arc<Provider>>,
+        secrets: Secrets,
+    ) -> Result<Self, SetupError> {
         Endpoint::new("verify", provider, secrets).verify_only()
     }
 
@@ -70,6 +73,8 @@ impl<B> Clone for WebhookLayer<B> {
 
 impl<B> fmt::Debug for WebhookLayer<B> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("WebhookLayer").field("gate", &self.gate).finish()
+        f.debug_struct("WebhookLayer")
+            .field("gate", &self.gate)
+            .finish()
     }
 }

@@ -2,8 +2,9 @@
 
 use std::{fmt, sync::Arc};
 
+use http::HeaderValue;
 use tower_webhooks_core::Text;
-use tower_webhooks_inbox::Pattern;
+use tower_webhooks_inbox::{Pattern, Reply};
 
 use super::{
     NamesEvent, ReplyHandler, ReplyRoute, Route, Routes, SetupProblem, SetupProblems,
@@ -89,12 +90,16 @@ impl<S: Clone + Send + Sync + 'static> EventRouter<S> {
         let Some(pattern) = self.parse(&text) else {
             return self;
         };
-        let default = match handler.default {
+        let usable = handler
+            .default
+            .map_err(|error| error.chain())
+            .and_then(usable);
+        let default = match usable {
             Ok(default) => default,
-            Err(error) => {
+            Err(reason) => {
                 self.problems.push(SetupProblem::DefaultReply {
                     pattern: text,
-                    reason: error.chain(),
+                    reason,
                 });
                 return self;
             }
@@ -207,6 +212,19 @@ impl EventRouter {
         let handlers = self.handlers.into_iter().map(bind).collect();
         let replies = self.replies.into_iter().map(|it| (it.bind)(())).collect();
         Routes::new(handlers, replies, self.problems)
+    }
+}
+
+/// A default that cannot be sent would be found out by the first time-out.
+fn usable(default: Reply) -> Result<Reply, String> {
+    if !(200..600).contains(&default.status) {
+        return Err(format!("{} is no status of an answer", default.status));
+    }
+    match &default.content_type {
+        Some(text) if HeaderValue::from_str(text).is_err() => {
+            Err(format!("{text:?} is no content type"))
+        }
+        _ => Ok(default),
     }
 }
 

@@ -52,14 +52,14 @@
 //!
 //! A pattern is one exact type, `a.*` for every type that begins with `a.`, or
 //! `*` for all. *Every* handler whose pattern matches gets a job of its own;
-//! [`fallback`](EventRouter::fallback) handlers only where none matched. Jobs
+//! [`fallback`](crate::EventRouter::fallback) handlers only where none matched. Jobs
 //! are independent: one that is done does not run again because another
 //! failed. What nothing matches is stored as unhandled and can be replayed.
 //!
 //! # Names last
 //!
 //! The inbox keeps jobs under the handler's durable name: its pattern, unless
-//! [`named`](Handler::named) says otherwise. Renaming a handler orphans the
+//! [`named`](crate::Handler::named) says otherwise. Renaming a handler orphans the
 //! jobs that wait for the old name; give a name before changing a pattern.
 //!
 //! # Replies

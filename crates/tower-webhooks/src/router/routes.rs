@@ -197,8 +197,9 @@ impl Routes {
         &self.handlers
     }
 
-    pub(crate) fn has_replies(&self) -> bool {
-        !self.replies.is_empty()
+    /// The most specific reply handler of all.
+    pub(crate) fn first_reply(&self) -> Option<&ReplyRoute> {
+        self.replies.first()
     }
 
     /// The most specific reply handler for an event type.

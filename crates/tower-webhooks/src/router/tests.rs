@@ -14,7 +14,7 @@ use super::{
     handler::Handler,
     reply::{Decide, IntoReply},
 };
-use crate::{Attempt, Event, EventRouter, HandlerError, Job, Outcome, fixtures};
+use crate::{Attempt, Event, EventRouter, HandlerError, Job, Outcome, fixtures, testing::TestJob};
 
 async fn nothing() {}
 
@@ -114,7 +114,7 @@ fn the_most_specific_reply_handler_decides() {
         .reply("cards.authorization.*", reply(203))
         .reply("cards.authorization.pending", reply(204));
     let routes = router.build().unwrap();
-    assert!(routes.has_replies());
+    assert!(routes.first_reply().is_some());
     for (event_type, status) in [
         ("cards.authorization.pending", 204),
         ("cards.authorization.final", 203),
@@ -184,11 +184,8 @@ async fn a_reply_handler_decides_from_the_event_and_the_state() {
     assert_eq!(route.info.default.body, r#"{"code":"05"}"#);
 
     let ask = |cents| {
-        route.decide(fixtures::job(&fixtures::body(
-            "a",
-            "e",
-            &format!(r#"{{"cents":{cents}}}"#),
-        )))
+        let body = fixtures::body("a", "e", &format!(r#"{{"cents":{cents}}}"#));
+        route.decide(fixtures::job(&body).build())
     };
     let reply = ask("10").await.unwrap();
     assert_eq!(
@@ -222,6 +219,7 @@ async fn parts_of_the_state_and_every_extractor_reach_the_handler() {
             app.number
         }
     }
+    #[expect(clippy::too_many_arguments, reason = "the most that a handler takes")]
     async fn all(
         attempt: Attempt,
         State(name): State<&'static str>,
@@ -249,14 +247,14 @@ async fn parts_of_the_state_and_every_extractor_reach_the_handler() {
         number: 7,
     });
     let routes = router.build().unwrap();
-    let mut extensions = http::Extensions::new();
     let body = fixtures::body("a", "e", "\"hello\"");
-    let run = |extensions| routes.handlers()[0].call(fixtures::job_with(&body, extensions));
-    let missing = run(extensions.clone()).await.0.unwrap_err();
+    let job = fixtures::job(&body);
+    let run = |job: TestJob| routes.handlers()[0].call(job.build());
+    let missing = run(job.clone()).await.0.unwrap_err();
     assert_eq!(
         missing.to_string(),
         "the worker has no extension `u64`: give it one with `with_extension`"
     );
-    extensions.insert(99_u64);
-    assert_eq!(run(extensions).await.0.unwrap_err().to_string(), "reached");
+    let reached = run(job.with_extension(99_u64)).await.0.unwrap_err();
+    assert_eq!(reached.to_string(), "reached");
 }

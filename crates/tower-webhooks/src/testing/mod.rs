@@ -1,5 +1,5 @@
 //! Tests of your own app: signed requests, a clock turned by hand, and a way
-//! to wait until a handler has run.
+//! to wait until a handler has run. [`TestJob`] is for a handler alone.
 //!
 //! ```
 //! use std::time::Duration;
@@ -39,8 +39,10 @@
 //! # }
 //! ```
 
+mod job;
 mod runs;
 mod sender;
 
+pub use job::TestJob;
 pub use runs::{Run, Runs};
 pub use sender::Sender;

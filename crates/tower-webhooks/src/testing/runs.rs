@@ -23,6 +23,20 @@ pub struct Run {
     pub error: Option<String>,
 }
 
+/// The run that a job ended with: done and dead ones have the same fields.
+macro_rules! run {
+    ($job:expr, $error:expr) => {
+        Run {
+            endpoint: $job.endpoint.clone(),
+            handler: $job.handler.clone(),
+            event_type: $job.event_type.clone().unwrap_or_default(),
+            event_id: $job.event_id.clone(),
+            attempt: $job.attempt,
+            error: $error,
+        }
+    };
+}
+
 /// Tells when handlers have run to their end: done, or dead. Clones share one
 /// list.
 #[derive(Debug, Clone)]
@@ -48,24 +62,10 @@ impl Runs {
         webhooks
             .on_done(move |job| {
                 // The list may be gone before the receiver.
-                let _ = done.send(Run {
-                    endpoint: job.endpoint.clone(),
-                    handler: job.handler.clone(),
-                    event_type: job.event_type.clone().unwrap_or_default(),
-                    event_id: job.event_id.clone(),
-                    attempt: job.attempt,
-                    error: None,
-                });
+                let _ = done.send(run!(job, None));
             })
             .on_dead(move |job| {
-                let _ = dead.send(Run {
-                    endpoint: job.endpoint.clone(),
-                    handler: job.handler.clone(),
-                    event_type: job.event_type.clone().unwrap_or_default(),
-                    event_id: job.event_id.clone(),
-                    attempt: job.attempt,
-                    error: Some(job.error.to_string()),
-                });
+                let _ = dead.send(run!(job, Some(job.error.to_string())));
             })
     }
 
@@ -75,7 +75,10 @@ impl Runs {
     /// # Panics
     ///
     /// Never: the list holds its own end of the channel.
-    #[expect(clippy::expect_used, reason = "the sender lives as long as the receiver")]
+    #[expect(
+        clippy::expect_used,
+        reason = "the sender lives as long as the receiver"
+    )]
     pub async fn next(&self) -> Run {
         let mut list = self.list.lock().await;
         list.recv().await.expect("the list keeps a sender")

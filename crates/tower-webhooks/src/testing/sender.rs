@@ -3,9 +3,7 @@ use std::sync::Arc;
 use axum::body::Body;
 use bytes::Bytes;
 use http::{HeaderName, HeaderValue, Request, Uri};
-use tower_webhooks_core::{
-    Clock, Provider, Secret, SecretError, SignError, Signer, SystemClock,
-};
+use tower_webhooks_core::{Clock, Provider, Secret, SecretError, SignError, Signer, SystemClock};
 
 /// Signs requests as a provider does.
 #[derive(Debug, Clone)]
@@ -21,7 +19,10 @@ impl Sender {
     /// # Errors
     ///
     /// [`SecretError`] when the secret is empty.
-    pub fn new(provider: Provider, secret: impl Into<String>) -> Result<Self, SecretError> {
+    pub fn new(
+        provider: impl Into<Arc<Provider>>,
+        secret: impl Into<String>,
+    ) -> Result<Self, SecretError> {
         Ok(Self {
             signer: Signer::new(provider, Secret::new(secret)?),
             uri: Uri::from_static("/"),
@@ -35,7 +36,10 @@ impl Sender {
     ///
     /// When the text is not a path or URL: a mistake in the test.
     #[must_use]
-    #[expect(clippy::panic, reason = "documented; a test wants to stop at its own mistake")]
+    #[expect(
+        clippy::panic,
+        reason = "documented; a test wants to stop at its own mistake"
+    )]
     pub fn to(mut self, uri: &str) -> Self {
         self.uri = uri
             .parse()

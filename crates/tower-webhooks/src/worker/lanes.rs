@@ -106,6 +106,11 @@ impl Lanes {
         })
     }
 
+    /// Whether there is no handler at all.
+    pub(super) fn is_empty(&self) -> bool {
+        self.lanes.is_empty()
+    }
+
     pub(super) fn registrations(&self) -> Vec<Registration> {
         let registrations = self.lanes.iter().map(|lane| Registration {
             endpoint: lane.endpoint.clone(),

@@ -127,7 +127,7 @@ impl Leases {
             if running.lost {
                 continue;
             }
-            if false {
+            if now >= running.stop_at {
                 running.stop("its lease could not be extended");
                 continue;
             }

@@ -129,7 +129,7 @@ impl Pump {
                     deadline,
                     report: DrainReport::default(),
                     waiting: vec![report],
-                    claiming: !self.durable,
+                    claiming: !self.durable && !self.lanes.is_empty(),
                 });
             }
         }

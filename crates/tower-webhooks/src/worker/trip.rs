@@ -17,7 +17,6 @@ use super::{
     lanes::Lane,
     meters::Label,
 };
-use crate::worker::attempt::event_id;
 
 /// A job whose end is not in the inbox yet.
 pub(super) struct Finished {
@@ -45,33 +44,13 @@ impl Finished {
             return;
         };
         self.lane.meters.attempt(verdict.label);
-        let event = &self.leased.event;
         match &verdict.settlement {
             Settlement::Dead { error } => {
                 self.lane.meters.dead.increment(1);
                 self.warn(error, "a job is dead");
-                hooks::call(&hooks.dead, || DeadJob {
-                    endpoint: self.lane.endpoint.clone(),
-                    tenant: event.tenant.clone(),
-                    handler: self.lane.handler().clone(),
-                    seq: event.seq,
-                    event_type: event.event_type.clone(),
-                    event_id: event_id(event),
-                    attempt: self.leased.attempt,
-                    elapsed: self.elapsed,
-                    error: error.clone(),
-                });
+                hooks::call(&hooks.dead, || DeadJob::new(&self, error.clone()));
             }
-            Settlement::Done => hooks::call(&hooks.done, || DoneJob {
-                endpoint: self.lane.endpoint.clone(),
-                tenant: event.tenant.clone(),
-                handler: self.lane.handler().clone(),
-                seq: event.seq,
-                event_type: event.event_type.clone(),
-                event_id: event_id(event),
-                attempt: self.leased.attempt,
-                elapsed: self.elapsed,
-            }),
+            Settlement::Done => hooks::call(&hooks.done, || DoneJob::new(&self)),
             Settlement::Retry { error, .. } => self.warn(error, "a handler failed"),
             Settlement::Release => {}
         }

@@ -3,7 +3,7 @@
 use std::num::NonZeroUsize;
 
 use super::*;
-use crate::{Event, Handler, HandlerError, worker::DrainReport};
+use crate::{DrainReport, Event, Handler, HandlerError};
 
 /// Events whose data says for how many seconds their handler runs.
 fn events(log: &Log) -> EventRouter {
@@ -104,6 +104,19 @@ async fn an_inbox_in_memory_runs_what_is_due_and_reports_what_is_lost() {
         }
     );
     assert_eq!(log.lines().len(), 8);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_worker_without_handlers_drains_at_once() {
+    for durable in [true, false] {
+        let shop = Shop::open(durable);
+        let worker = shop.worker(EventRouter::new()).spawn().await.unwrap();
+        shop.receive("a", "evt_1", "1").await;
+        let begun = Instant::now();
+        let report = worker.drain(20 * SECOND).await;
+        assert!(begun.elapsed() < SECOND, "{:?}", begun.elapsed());
+        assert_eq!(report, DrainReport::default());
+    }
 }
 
 #[tokio::test(start_paused = true)]

@@ -16,15 +16,19 @@
 //!
 //! An event id, the time of an event, the retry schedule, the deadline for an
 //! answer, the payload of `transfer.settled`, and whether amounts are numbers
-//! or text: both are taken. The pages do not say that their five types are
-//! all.
+//! or text: both are taken. The largest body: the endpoint's 1 MiB applies. The
+//! pages do not say that their five types are all.
 
 use http::HeaderName;
 
-use super::payload::{event, payload};
+use super::{
+    known,
+    payload::{event, payload},
+};
 use crate::{
-    Amount, Answer, Answers, Envelope, EventInfo, EventType as _, Events, HmacScheme, Provider,
-    Scheme, providers::RawJson,
+    Amount, Provider,
+    provider::{Answer, Answers, Envelope, Events, HmacScheme, Scheme},
+    providers::RawJson,
 };
 
 /// The preset for MPPCash.
@@ -44,21 +48,22 @@ pub fn mppcash() -> Provider {
         Answer::text(401, "Invalid signature"),
     ))
     .with_events(Events::open([
-        EventInfo::new(TransferSettled::EVENT_TYPE, TRANSFER_SETTLED),
-        EventInfo::new(TransferRejected::EVENT_TYPE, TRANSFER_REJECTED),
-        EventInfo::new(SessionSettled::EVENT_TYPE, SESSION_SETTLED),
-        EventInfo::new(SessionCapWarning::EVENT_TYPE, SESSION_CAP_WARNING),
-        EventInfo::new(BalanceLowThreshold::EVENT_TYPE, BALANCE_LOW_THRESHOLD),
+        known::<TransferSettled>(TRANSFER_SETTLED),
+        known::<TransferRejected>(TRANSFER_REJECTED),
+        known::<SessionSettled>(SESSION_SETTLED),
+        known::<SessionCapWarning>(SESSION_CAP_WARNING),
+        known::<BalanceLowThreshold>(BALANCE_LOW_THRESHOLD),
     ]))
     .with_not_covered([
         "the time of sending: a captured delivery stays valid for as long as its secret does",
         "all headers, the method and the URL",
     ])
-    .with_ours([
+    .with_assumptions([
         "no event id is documented: the body's SHA-256 stands in",
         "the retry schedule is not documented: duplicates are known for 72 h",
         "the form of amounts is not documented: numbers and text are taken",
         "the payload of transfer.settled is not documented: it is kept as it came",
+        "the largest body is not documented: 1 MiB",
     ])
 }
 

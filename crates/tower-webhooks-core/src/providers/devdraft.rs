@@ -16,7 +16,7 @@
 //!
 //! ```
 //! use http::HeaderName;
-//! use tower_webhooks_core::{Envelope, providers};
+//! use tower_webhooks_core::{provider::Envelope, providers};
 //!
 //! let devdraft = providers::devdraft()
 //!     .with_signature_header(HeaderName::from_static("x-devdraft-signature"))
@@ -29,10 +29,10 @@
 //! # What is not documented
 //!
 //! The signature's header, encoding and content; the envelope; the payload of
-//! every event; the form of encrypted bodies; the retry schedule. The pages'
-//! lists of types disagree: all are listed here, `payment.*` and
-//! `payment_link.*` of the overview as well as `transaction.*` of the
-//! dashboard's guide.
+//! every event; the form of encrypted bodies; the retry schedule; the largest
+//! body: the endpoint's 1 MiB applies. The pages' lists of types disagree: all
+//! are listed here, `payment.*` and `payment_link.*` of the overview as well as
+//! `transaction.*` of the dashboard's guide.
 //!
 //! A secret may have any length: 32 characters or more of letters, digits,
 //! `_` and `-` is the documented rule, but the reference shows a secret of 15,
@@ -40,9 +40,11 @@
 
 use http::HeaderName;
 
-use super::payload::event;
+use super::{known, payload::event};
 use crate::{
-    Envelope, EventInfo, EventType as _, Events, HmacScheme, Provider, Scheme, providers::RawJson,
+    Provider,
+    provider::{Envelope, Events, HmacScheme, Scheme},
+    providers::RawJson,
 };
 
 /// The preset for Devdraft. Its signature header and envelope are ours: see
@@ -62,27 +64,27 @@ pub fn devdraft() -> Provider {
     .with_title("Devdraft")
     .with_source("docs.devdraft.ai/developers/webhooks, read 2026-11-22 from stored copies")
     .with_events(Events::open([
-        EventInfo::new(PaymentCreated::EVENT_TYPE, PAYMENT_CREATED),
-        EventInfo::new(PaymentPending::EVENT_TYPE, PAYMENT_PENDING),
-        EventInfo::new(PaymentCompleted::EVENT_TYPE, PAYMENT_COMPLETED),
-        EventInfo::new(PaymentFailed::EVENT_TYPE, PAYMENT_FAILED),
-        EventInfo::new(PaymentRefunded::EVENT_TYPE, PAYMENT_REFUNDED),
-        EventInfo::new(PaymentDisputed::EVENT_TYPE, PAYMENT_DISPUTED),
-        EventInfo::new(PaymentLinkCreated::EVENT_TYPE, PAYMENT_LINK_CREATED),
-        EventInfo::new(PaymentLinkPaid::EVENT_TYPE, PAYMENT_LINK_PAID),
-        EventInfo::new(PaymentLinkExpired::EVENT_TYPE, PAYMENT_LINK_EXPIRED),
-        EventInfo::new(PaymentLinkCancelled::EVENT_TYPE, PAYMENT_LINK_CANCELLED),
-        EventInfo::new(TransferInitiated::EVENT_TYPE, TRANSFER_INITIATED),
-        EventInfo::new(TransactionSuccessful::EVENT_TYPE, TRANSACTION_SUCCESSFUL),
-        EventInfo::new(TransactionFailed::EVENT_TYPE, TRANSACTION_FAILED),
-        EventInfo::new(TransactionPending::EVENT_TYPE, TRANSACTION_PENDING),
-        EventInfo::new(TransactionCanceled::EVENT_TYPE, TRANSACTION_CANCELED),
-        EventInfo::new(TransactionDisputed::EVENT_TYPE, TRANSACTION_DISPUTED),
+        known::<PaymentCreated>(PAYMENT_CREATED),
+        known::<PaymentPending>(PAYMENT_PENDING),
+        known::<PaymentCompleted>(PAYMENT_COMPLETED),
+        known::<PaymentFailed>(PAYMENT_FAILED),
+        known::<PaymentRefunded>(PAYMENT_REFUNDED),
+        known::<PaymentDisputed>(PAYMENT_DISPUTED),
+        known::<PaymentLinkCreated>(PAYMENT_LINK_CREATED),
+        known::<PaymentLinkPaid>(PAYMENT_LINK_PAID),
+        known::<PaymentLinkExpired>(PAYMENT_LINK_EXPIRED),
+        known::<PaymentLinkCancelled>(PAYMENT_LINK_CANCELLED),
+        known::<TransferInitiated>(TRANSFER_INITIATED),
+        known::<TransactionSuccessful>(TRANSACTION_SUCCESSFUL),
+        known::<TransactionFailed>(TRANSACTION_FAILED),
+        known::<TransactionPending>(TRANSACTION_PENDING),
+        known::<TransactionCanceled>(TRANSACTION_CANCELED),
+        known::<TransactionDisputed>(TRANSACTION_DISPUTED),
     ]))
     .with_not_covered([
         "with our defaults, the time of sending, all headers, the method and the URL",
     ])
-    .with_ours([
+    .with_assumptions([
         "the signature header is not public: x-webhook-signature",
         "the signature's form is not public: HMAC-SHA256 of the raw body in hexadecimal",
         "the envelope is not public: id, event_type, created_at and data",
@@ -90,6 +92,7 @@ pub fn devdraft() -> Provider {
         "the form of encrypted bodies is not public: register without encryption",
         "the retry schedule and the answer's body are not visible: 72 h and an empty 200",
         "no length of a secret is refused: the documented rule and its own sample disagree",
+        "the largest body is not documented: 1 MiB",
     ])
 }
 
@@ -222,7 +225,7 @@ mod tests {
 
     #[test]
     fn everything_that_is_not_public_is_marked_as_ours() {
-        let ours = devdraft().ours().join("\n");
+        let ours = devdraft().assumptions().join("\n");
         for word in ["header", "envelope", "payloads", "encrypted", "retry"] {
             assert!(ours.contains(word), "{word}");
         }

@@ -17,19 +17,24 @@
 //!
 //! An event id; the size of the time window, which the documents only
 //! recommend; whether a redelivery is dated and signed anew; what follows the
-//! fifth attempt; the amounts' form; and the rest of `operation.cancelled`. If
-//! redeliveries are not signed anew, the third to fifth are older than 300 s
-//! and refused: [`Provider::with_tolerance`] of 3 h then admits them, and
-//! replays within it are duplicates to the inbox.
+//! fifth attempt; the amounts' form; the rest of `operation.cancelled`; and the
+//! largest body: the endpoint's 1 MiB applies. If redeliveries are not signed
+//! anew, the third to fifth are older than 300 s and refused:
+//! [`Provider::with_tolerance`] of 3 h then admits them, and replays within it
+//! are duplicates to the inbox.
 
 use std::time::Duration;
 
 use http::{HeaderName, Uri, uri::Scheme as UriScheme};
 
-use super::payload::payload;
+use super::{known, payload::payload};
 use crate::{
-    AlsoSent, Amount, Answer, Answers, Envelope, EventInfo, EventType as _, Events, HmacScheme,
-    Part, Provider, Resigned, Retries, Scheme, SentValue, SignedTimestamp, providers::RawJson,
+    Amount, Provider,
+    provider::{
+        AlsoSent, Answer, Answers, Envelope, Events, HmacScheme, Part, Retries, Scheme, SentValue,
+        SignedAnew, SignedTimestamp,
+    },
+    providers::RawJson,
 };
 
 /// The host of the production API.
@@ -63,15 +68,15 @@ pub fn m2m() -> Provider {
     ))
     .with_retries(
         Retries::after([60, 5 * 60, 30 * 60, 2 * 60 * 60].map(Duration::from_secs))
-            .with_deadline_seconds(30)
-            .with_resigned(Resigned::Unknown),
+            .with_deadline(Duration::from_secs(30))
+            .with_signed_anew(SignedAnew::Unknown),
     )
     .with_events(Events::open([
-        EventInfo::new(LinkCreated::EVENT_TYPE, LINK_CREATED),
-        EventInfo::new(LinkOpened::EVENT_TYPE, LINK_OPENED),
-        EventInfo::new(DataRequest::EVENT_TYPE, DATA_REQUEST),
-        EventInfo::new(OperationCreated::EVENT_TYPE, OPERATION_CREATED),
-        EventInfo::new(OperationCancelled::EVENT_TYPE, OPERATION_CANCELLED),
+        known::<LinkCreated>(LINK_CREATED),
+        known::<LinkOpened>(LINK_OPENED),
+        known::<DataRequest>(DATA_REQUEST),
+        known::<OperationCreated>(OPERATION_CREATED),
+        known::<OperationCancelled>(OPERATION_CANCELLED),
     ]))
     .with_also_sent([AlsoSent::new(
         HeaderName::from_static("x-m2m-event"),
@@ -81,12 +86,13 @@ pub fn m2m() -> Provider {
         "X-M2M-Event: the type is read from the body",
         "all other headers except X-M2M-Timestamp, the method and the URL",
     ])
-    .with_ours([
+    .with_assumptions([
         "the time window is not visible: 300 s in both directions",
         "sha256= is documented; a bare digest is taken too",
         "no event id is documented: the body's SHA-256 stands in",
         "whether redeliveries are signed anew, and what follows the fifth attempt, is not visible",
         "the form of amounts is not visible: numbers and text are taken",
+        "the largest body is not documented: 1 MiB",
     ])
 }
 
@@ -318,6 +324,8 @@ mod tests {
             "https://api%2em2m.leapfinancial.com/partner",
             "https://api.m2m.leapfinanciaⅼ.com/partner",
             "https://api。m2m。leapfinancial。com/partner",
+            "https://api.m2m.leapfinancial.com/pärtner",
+            "https://api.m2m.leapfinancial.com/#\t@evil.example",
             "https://[::1]/partner",
             "https:/api.m2m.leapfinancial.com/partner",
             "https:api.m2m.leapfinancial.com/partner",

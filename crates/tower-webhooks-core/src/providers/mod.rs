@@ -2,7 +2,7 @@
 //!
 //! A preset is a function that returns a [`Provider`]; the module of the same
 //! name has its payload types. What a provider's documents leave open is in
-//! [`Provider::ours`], and never passed off as the provider's own.
+//! [`Provider::assumptions`], and never passed off as the provider's own.
 //!
 //! ```
 //! use tower_webhooks_core::{EventType, providers};
@@ -11,6 +11,19 @@
 //! assert_eq!(monterrey.title(), "Monterrey");
 //! assert_eq!(providers::monterrey::PaymentConfirmed::EVENT_TYPE, "payment.confirmed");
 //! assert_eq!(providers::find("monterrey"), Some(monterrey));
+//! ```
+//!
+//! Payload types may gain fields, so that no literal makes one outside of this
+//! crate. A test makes its own out of JSON, as the provider does:
+//!
+//! ```
+//! use tower_webhooks_core::providers::monterrey::PaymentExpired;
+//!
+//! let expired: PaymentExpired = serde_json::from_value(serde_json::json!({
+//!     "merchantRef": "order_12345",
+//! }))?;
+//! assert_eq!(expired.merchant_ref, "order_12345");
+//! # Ok::<(), serde_json::Error>(())
 //! ```
 
 pub mod cryptomate;
@@ -29,7 +42,7 @@ pub use self::{
     payload::{OtherFields, RawJson},
 };
 
-use crate::Provider;
+use crate::{EventType, Provider, Text, provider::EventInfo};
 
 /// Every preset, in the order of their names.
 const ALL: &[fn() -> Provider] = &[cryptomate, devdraft, m2m, monterrey, mppcash];
@@ -46,4 +59,9 @@ pub fn find(name: &str) -> Option<Provider> {
     ALL.iter()
         .map(|preset| preset())
         .find(|provider| provider.name() == name)
+}
+
+/// What a preset says of an event. Copies nothing.
+fn known<T: EventType>(sample: &'static str) -> EventInfo {
+    EventInfo::new(Text::from_static(T::EVENT_TYPE), Text::from_static(sample))
 }

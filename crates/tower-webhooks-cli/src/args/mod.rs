@@ -1,0 +1,15 @@
+//! What several commands take.
+
+mod body;
+mod headers;
+mod provider;
+mod secret;
+mod target;
+mod time;
+
+pub(crate) use body::BodyArgs;
+pub(crate) use headers::HeaderArgs;
+pub(crate) use provider::{ProviderArg, load as load_provider};
+pub(crate) use secret::SecretArgs;
+pub(crate) use target::TargetArgs;
+pub(crate) use time::TimeArg;

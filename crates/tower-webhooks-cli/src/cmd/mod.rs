@@ -1,0 +1,30 @@
+//! The commands, one file each: what it takes, then what it does.
+
+mod providers;
+mod send;
+mod sign;
+mod verify;
+
+use std::io::Write;
+
+use crate::failure::Failure;
+
+/// One command with its arguments.
+#[derive(Debug, clap::Subcommand)]
+pub(crate) enum Command {
+    Providers(providers::Args),
+    Sign(sign::Args),
+    Verify(verify::Args),
+    Send(send::Args),
+}
+
+impl Command {
+    pub(crate) fn run(self, out: &mut impl Write) -> Result<(), Failure> {
+        match self {
+            Self::Providers(args) => providers::run(args, out),
+            Self::Sign(args) => sign::run(args, out),
+            Self::Verify(args) => verify::run(args, out),
+            Self::Send(args) => send::run(args, out),
+        }
+    }
+}

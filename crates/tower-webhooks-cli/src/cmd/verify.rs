@@ -1,0 +1,187 @@
+use std::{io::Write, time::SystemTime};
+
+use http::Uri;
+use jiff::Timestamp;
+use serde::Serialize;
+use tower_webhooks_core::{
+    Delivery, EventHead, Head, Rejection, RejectionKind, Text, Unusable, Verifier,
+};
+
+use crate::{
+    args::{BodyArgs, HeaderArgs, ProviderArg, SecretArgs, TargetArgs, TimeArg},
+    failure::Failure,
+};
+
+/// Check a request as a receiver would
+///
+/// Prints which secret matched and what the event is, and exits with 0; or prints
+/// `rejected: KIND` and exits with 1. An authentic body that names no event is not rejected.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Example:
+  webhooks verify --provider mppcash --secret-file secret.txt \\
+    --header 'x-mppcash-signature: 5f0c…' --body-file body.json")]
+pub(crate) struct Args {
+    #[command(flatten)]
+    provider: ProviderArg,
+    #[command(flatten)]
+    secret: SecretArgs,
+    #[command(flatten)]
+    body: BodyArgs,
+    #[command(flatten)]
+    headers: HeaderArgs,
+    #[command(flatten)]
+    target: TargetArgs,
+    #[command(flatten)]
+    time: TimeArg,
+
+    /// Print JSON: {"verified":…,"provider":…} with the event, or with "rejection"
+    #[arg(long)]
+    json: bool,
+}
+
+pub(crate) fn run(args: Args, out: &mut impl Write) -> Result<(), Failure> {
+    let provider = args.provider.provider;
+    let url = args.target.url(provider.scheme())?;
+    let uri: Uri = url
+        .unwrap_or("/")
+        .parse()
+        .map_err(|_| Failure::usage("--url is not a URL"))?;
+    let public_url = url.map(|url| url.split_once('?').map_or(url, |(before, _)| before));
+    let verifier = Verifier::new(provider.clone(), &args.secret.all()?)
+        .map_err(Failure::usage)?
+        .with_public_url(public_url.map(Text::from));
+    let (method, headers) = (args.target.method()?, args.headers.parse()?);
+    let body = args.body.read()?;
+    let now = args.time.now();
+
+    let verdict = provider.screen(&headers, now).and_then(|screened| {
+        verifier.verify(Head::new(&method, &uri, &headers), &screened, body, now)
+    });
+    let report = Report::new(provider.name(), &verdict);
+    if args.json {
+        serde_json::to_writer(&mut *out, &report)?;
+        writeln!(out)?;
+    } else {
+        report.write(out)?;
+    }
+    verdict
+        .map(|_| ())
+        .map_err(|rejection| Failure::failed(what_to_change(rejection.kind())))
+}
+
+/// What is said of a request.
+#[derive(Serialize)]
+struct Report<'r> {
+    verified: bool,
+    provider: &'r str,
+    #[serde(flatten)]
+    verdict: Verdict<'r>,
+}
+
+#[derive(Serialize)]
+#[serde(untagged)]
+enum Verdict<'r> {
+    Accepted {
+        /// The label of the secret that matched.
+        secret: Option<&'r str>,
+        event_type: Option<&'r str>,
+        id: Option<&'r str>,
+        /// When it happened, in RFC 3339.
+        time: Option<String>,
+        /// When it was signed, in RFC 3339.
+        signed_at: Option<String>,
+        /// Why the body names no event.
+        unusable: Option<&'static str>,
+    },
+    Rejected {
+        rejection: &'static str,
+    },
+}
+
+impl<'r> Report<'r> {
+    fn new(provider: &'r str, verdict: &'r Result<Delivery, Rejection>) -> Self {
+        let (verified, verdict) = match verdict {
+            Ok(delivery) => {
+                let event = delivery.event();
+                let head = event.ok();
+                let accepted = Verdict::Accepted {
+                    secret: delivery.secret_label().map(Text::as_str),
+                    event_type: head.map(|head| head.event_type().as_str()),
+                    id: head.and_then(EventHead::id).map(Text::as_str),
+                    time: head.and_then(EventHead::occurred_at).and_then(rfc_3339),
+                    signed_at: delivery.signed_at().and_then(rfc_3339),
+                    unusable: event.err().map(Unusable::as_str),
+                };
+                (true, accepted)
+            }
+            Err(rejection) => {
+                let rejected = Verdict::Rejected {
+                    rejection: rejection.kind().as_str(),
+                };
+                (false, rejected)
+            }
+        };
+        Self {
+            verified,
+            provider,
+            verdict,
+        }
+    }
+
+    fn write(&self, out: &mut impl Write) -> Result<(), Failure> {
+        match &self.verdict {
+            Verdict::Accepted {
+                secret,
+                event_type,
+                id,
+                time,
+                signed_at,
+                unusable,
+            } => {
+                writeln!(out, "verified: {}", self.provider)?;
+                for (name, value) in [
+                    ("secret", *secret),
+                    ("type", *event_type),
+                    ("id", *id),
+                    ("time", time.as_deref()),
+                    ("signed", signed_at.as_deref()),
+                    ("unusable", *unusable),
+                ] {
+                    if let Some(value) = value {
+                        writeln!(out, "{name}: {value}")?;
+                    }
+                }
+            }
+            Verdict::Rejected { rejection } => writeln!(out, "rejected: {rejection}")?,
+        }
+        Ok(())
+    }
+}
+
+fn rfc_3339(at: SystemTime) -> Option<String> {
+    Timestamp::try_from(at).ok().map(|at| at.to_string())
+}
+
+/// What to look at first.
+const fn what_to_change(kind: RejectionKind) -> &'static str {
+    match kind {
+        RejectionKind::SignatureMalformed => {
+            "the header has not the form of this provider's signature; see `webhooks providers NAME`"
+        }
+        RejectionKind::SignatureMismatch => {
+            "another secret was used, or other bytes: the body must be exactly as it was sent"
+        }
+        RejectionKind::SignatureMissing => {
+            "a header that is needed was not given; see `webhooks providers NAME`"
+        }
+        RejectionKind::SignatureRepeated => "a header that must stand there once is given twice",
+        RejectionKind::TimestampFuture | RejectionKind::TimestampStale => {
+            "the signed time is too far from now; --now checks an older request as of its own time"
+        }
+        RejectionKind::TimestampMalformed | RejectionKind::TimestampMissing => {
+            "the signed time is absent or not in this provider's form; see `webhooks providers NAME`"
+        }
+        _ => "see `webhooks providers NAME` for what this provider sends",
+    }
+}

@@ -1,0 +1,330 @@
+//! Signed requests over a real socket, as a receiver sees them.
+#![allow(clippy::unwrap_used, reason = "helpers of tests fail by a panic")]
+
+#[allow(dead_code, reason = "every test binary uses some of it")]
+mod support;
+
+use std::{
+    collections::HashSet,
+    net::{SocketAddr, TcpListener},
+    sync::{Arc, Mutex},
+    time::{Duration, SystemTime},
+};
+
+use axum::{Router, body::Bytes, extract::State, http::HeaderMap, response::IntoResponse};
+use serde_json::Value;
+use support::{Ran, SECRET, assert_one_line, finish, run_with, webhooks, write};
+use tower_webhooks_core::{Delivery, Head, Secrets, Verifier, providers};
+
+/// What a receiver got.
+type Received = Arc<Mutex<Vec<(HeaderMap, Bytes)>>>;
+
+/// A receiver that gives one answer to everything, as long as it is held.
+struct Receiver {
+    address: SocketAddr,
+    received: Received,
+    _runtime: tokio::runtime::Runtime,
+}
+
+impl Receiver {
+    fn answering<R: IntoResponse + Clone + Send + Sync + 'static>(answer: R) -> Self {
+        Self::new(move |_| {
+            let answer = answer.clone();
+            async move { answer }
+        })
+    }
+
+    fn new<A, F, R>(answer: A) -> Self
+    where
+        A: Fn(HeaderMap) -> F + Clone + Send + Sync + 'static,
+        F: Future<Output = R> + Send,
+        R: IntoResponse,
+    {
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(1)
+            .enable_all()
+            .build()
+            .unwrap();
+        let received = Received::default();
+        let keep = async move |State(received): State<Received>, headers: HeaderMap, body| {
+            received.lock().unwrap().push((headers.clone(), body));
+            answer(headers).await
+        };
+        let app = Router::new().fallback(keep).with_state(received.clone());
+        let listener = runtime
+            .block_on(tokio::net::TcpListener::bind("127.0.0.1:0"))
+            .unwrap();
+        let address = listener.local_addr().unwrap();
+        runtime.spawn(async move { axum::serve(listener, app).await });
+        Self {
+            address,
+            received,
+            _runtime: runtime,
+        }
+    }
+
+    fn send(&self, provider: &str, options: &[&str]) -> Ran {
+        let url = format!("http://{}/hook", self.address);
+        let base = ["send", "--provider", provider, "--url", &url];
+        run_with(base.into_iter().chain(options.iter().copied()), "")
+    }
+
+    /// What came, verified with the secret.
+    fn deliveries(&self, provider: &str) -> Vec<Delivery> {
+        let provider = providers::find(provider).unwrap();
+        let verifier = Verifier::new(provider, &Secrets::new(SECRET).unwrap()).unwrap();
+        let received = self.received.lock().unwrap();
+        received
+            .iter()
+            .map(|(headers, body)| {
+                let now = SystemTime::now();
+                let (method, uri) = (http::Method::POST, http::Uri::from_static("/"));
+                let head = Head::new(&method, &uri, headers);
+                let screened = verifier.provider().screen(headers, now).unwrap();
+                verifier.verify(head, &screened, body.clone(), now).unwrap()
+            })
+            .collect()
+    }
+}
+
+#[test]
+fn every_sample_of_every_preset_arrives_authentic() {
+    let receiver = Receiver::answering("OK");
+    for provider in providers::all() {
+        let name = provider.name().as_str();
+        for event in &provider.events().list {
+            let ran = receiver.send(name, &["--event", &event.name]);
+            assert_eq!((ran.code, ran.stderr.as_str()), (0, ""));
+        }
+        let types: Vec<_> = receiver
+            .deliveries(name)
+            .iter()
+            .map(|delivery| delivery.event().unwrap().event_type().clone())
+            .collect();
+        let known: Vec<_> = provider
+            .events()
+            .list
+            .iter()
+            .map(|event| &event.name)
+            .collect();
+        assert_eq!(types.iter().collect::<Vec<_>>(), known);
+        receiver.received.lock().unwrap().clear();
+    }
+}
+
+#[test]
+fn the_answer_is_shown_with_its_status_and_time() {
+    let receiver = Receiver::answering("stored\nsecond line");
+    let ran = receiver.send("mppcash", &["--event", "transfer.settled"]);
+    assert_eq!(ran.code, 0);
+    let (status, rest) = ran.stdout.split_once(" in ").unwrap();
+    let (millis, body) = rest.split_once(" ms: ").unwrap();
+    assert_eq!((status, body), ("200", "stored\n"));
+    assert!(millis.parse::<f64>().unwrap() > 0.0);
+
+    let ran = receiver.send("monterrey", &["--event", "payment.confirmed", "--json"]);
+    let line: Value = serde_json::from_str(&ran.stdout).unwrap();
+    assert_eq!(line["status"], 200);
+    assert_eq!(line["body"], "stored");
+    assert_eq!(line["event_type"], "payment.confirmed");
+    assert!(line["id"].as_str().unwrap().starts_with("evt_"));
+    assert!(line["millis"].as_f64().unwrap() > 0.0);
+}
+
+#[test]
+fn each_of_several_is_another_event() {
+    let receiver = Receiver::answering("");
+    for (provider, event) in [
+        ("mppcash", "session.settled"),
+        ("monterrey", "payment.confirmed"),
+        ("cryptomate", "cards.clearing.pending"),
+    ] {
+        let ran = receiver.send(provider, &["--event", event, "--count", "3"]);
+        assert_eq!((ran.code, ran.stdout.lines().count()), (0, 3));
+        // And so is what a second call sends.
+        receiver.send(provider, &["--event", event]);
+        let deliveries = receiver.deliveries(provider);
+        let bodies: HashSet<_> = deliveries.iter().map(Delivery::body).collect();
+        assert_eq!(bodies.len(), 4);
+        let heads = deliveries.iter().map(|delivery| delivery.event().unwrap());
+        let ids: HashSet<_> = heads.map(|head| head.id().cloned()).collect();
+        let expected = if provider == "mppcash" { 1 } else { 4 };
+        assert_eq!(ids.len(), expected, "{provider}");
+        receiver.received.lock().unwrap().clear();
+    }
+}
+
+#[test]
+fn the_same_event_is_sent_when_asked_for() {
+    let receiver = Receiver::answering("");
+    let options = ["--event", "payment.confirmed", "--count", "3", "--same"];
+    assert_eq!(receiver.send("monterrey", &options).code, 0);
+    let sample = providers::monterrey();
+    let sample = sample
+        .events()
+        .find("payment.confirmed")
+        .unwrap()
+        .sample
+        .clone()
+        .unwrap();
+    for delivery in receiver.deliveries("monterrey") {
+        assert_eq!(delivery.body(), sample.as_bytes());
+    }
+    assert_eq!(receiver.received.lock().unwrap().len(), 3);
+}
+
+#[test]
+fn a_body_of_ones_own_is_sent_as_it_is_and_then_made_new() {
+    let folder = tempfile::tempdir().unwrap();
+    let body = "{ \"id\":\"evt_1\",\"event\":\"payment.confirmed\",\"data\":{\"amount\":1.50} }\n";
+    let file = write(folder.path(), "body.json", body);
+    let receiver = Receiver::answering("");
+    assert_eq!(
+        receiver
+            .send("monterrey", &["--data-file", &file, "--count", "2"])
+            .code,
+        0
+    );
+    let deliveries = receiver.deliveries("monterrey");
+    assert_eq!(deliveries[0].body(), body);
+    assert_ne!(deliveries[1].event().unwrap().id().unwrap(), "evt_1");
+    assert!(deliveries[1].body().ends_with(b"\"amount\":1.50} }\n"));
+
+    let ran = receiver.send("monterrey", &["--data", "no json", "--count", "2"]);
+    assert_one_line(&ran, 2, "--same sends it as it is");
+    let ran = receiver.send(
+        "monterrey",
+        &["--data", "no json", "--count", "2", "--same"],
+    );
+    assert_eq!(ran.code, 0);
+}
+
+#[test]
+fn headers_of_ones_own_are_sent_along() {
+    let receiver = Receiver::answering("");
+    let options = ["--event", "transfer.settled", "--header", "x-trace: 7"];
+    assert_eq!(receiver.send("mppcash", &options).code, 0);
+    let received = receiver.received.lock().unwrap();
+    let (headers, _) = &received[0];
+    assert_eq!(headers["x-trace"], "7");
+    assert_eq!(headers["content-type"], "application/json");
+    assert!(
+        headers["user-agent"]
+            .to_str()
+            .unwrap()
+            .starts_with("webhooks/")
+    );
+}
+
+#[test]
+fn an_answer_that_is_not_2xx_fails_after_all_are_sent() {
+    let receiver = Receiver::answering((http::StatusCode::UNAUTHORIZED, "Invalid signature"));
+    let ran = receiver.send("mppcash", &["--event", "transfer.settled", "--count", "2"]);
+    assert_one_line(&ran, 1, "2 of 2 not answered with 2xx");
+    assert_eq!(ran.stdout.matches(" ms: Invalid signature\n").count(), 2);
+    assert!(ran.stdout.starts_with("401 in "), "{}", ran.stdout);
+}
+
+#[test]
+fn a_redirect_is_shown_and_not_followed() {
+    let headers = [("location", "/elsewhere")];
+    let receiver = Receiver::answering((http::StatusCode::TEMPORARY_REDIRECT, headers));
+    let ran = receiver.send("mppcash", &["--event", "transfer.settled"]);
+    assert_eq!(ran.code, 1);
+    assert!(ran.stdout.starts_with("307 in "), "{}", ran.stdout);
+    assert_eq!(receiver.received.lock().unwrap().len(), 1);
+}
+
+#[test]
+fn an_answer_cannot_steer_the_terminal_or_show_the_token() {
+    let receiver = Receiver::new(|headers: HeaderMap| async move {
+        format!("\u{1b}[31m{}", headers["x-webhook-key"].to_str().unwrap())
+    });
+    for form in [[].as_slice(), &["--json"]] {
+        let options: Vec<_> = ["--event", "cards.refund.success"]
+            .iter()
+            .chain(form)
+            .copied()
+            .collect();
+        let ran = receiver.send("cryptomate", &options);
+        assert_eq!(ran.code, 0);
+        assert!(ran.stdout.contains("[31m[redacted]"), "{}", ran.stdout);
+        assert!(!ran.stdout.contains('\u{1b}'));
+    }
+}
+
+#[test]
+fn nobody_listening_is_a_failure_of_one_line() {
+    let unused = TcpListener::bind("127.0.0.1:0")
+        .unwrap()
+        .local_addr()
+        .unwrap();
+    let url = format!("http://user:{SECRET}@{unused}/hook");
+    let arguments = [
+        "send",
+        "--provider",
+        "mppcash",
+        "--event",
+        "transfer.settled",
+        "--url",
+        &url,
+    ];
+    let ran = run_with(arguments, "");
+    assert_one_line(&ran, 1, "cannot connect: ");
+    assert!(ran.stderr.to_lowercase().contains("refused"), "{ran:?}");
+    assert_eq!(ran.stdout, "");
+}
+
+#[test]
+fn no_answer_in_time_is_a_failure_of_one_line() {
+    let receiver = Receiver::new(|_| async {
+        tokio::time::sleep(Duration::from_secs(60)).await;
+    });
+    let ran = receiver.send(
+        "mppcash",
+        &["--event", "transfer.settled", "--timeout", "0.2"],
+    );
+    assert_one_line(&ran, 1, "no answer within 0.2 s");
+}
+
+#[test]
+fn a_receiver_without_tls_fails_https_in_one_line() {
+    let receiver = Receiver::answering("");
+    let url = format!("https://{}/hook", receiver.address);
+    let arguments = [
+        "send",
+        "--provider",
+        "mppcash",
+        "--event",
+        "transfer.settled",
+        "--url",
+        &url,
+    ];
+    let ran = run_with(arguments, "");
+    assert_one_line(&ran, 1, "cannot connect: ");
+    assert!(receiver.received.lock().unwrap().is_empty());
+}
+
+#[test]
+fn this_machine_is_reached_without_certificates_and_past_a_proxy() {
+    let receiver = Receiver::answering("");
+    let mut command = webhooks();
+    command
+        .args([
+            "send",
+            "--provider",
+            "mppcash",
+            "--event",
+            "transfer.settled",
+            "--url",
+        ])
+        .arg(format!("http://{}/hook", receiver.address))
+        .env("WEBHOOK_SECRET", SECRET)
+        .env("SSL_CERT_FILE", "/nonexistent")
+        .env("SSL_CERT_DIR", "/nonexistent")
+        .env("http_proxy", "http://127.0.0.1:9")
+        .env("HTTP_PROXY", "http://127.0.0.1:9")
+        .env("ALL_PROXY", "http://127.0.0.1:9");
+    let ran = finish(command, "");
+    assert_eq!((ran.code, ran.stderr.as_str()), (0, ""));
+}

@@ -1,0 +1,123 @@
+use std::{sync::Arc, time::SystemTime};
+
+use bytes::Bytes;
+use http::{Extensions, HeaderName, HeaderValue};
+use tower_webhooks_core::{Delivery, Provider, Restored, Text};
+
+use crate::{Attempt, Job, extract::event_id, job::Parts};
+
+/// A job that no inbox holds, to call an extractor or a handler with.
+///
+/// The delivery is taken as authentic: nothing is signed, and nothing checked.
+///
+/// ```
+/// use tower_webhooks::{Event, FromJob, HandlerError, providers, testing::TestJob};
+///
+/// #[derive(serde::Deserialize)]
+/// struct Settled { amount: String }
+///
+/// async fn settled(event: Event<Settled>) -> Result<(), HandlerError> {
+///     match event.data.amount.as_str() {
+///         "0" => Err(HandlerError::permanent("nothing was settled")),
+///         _ => Ok(()),
+///     }
+/// }
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), HandlerError> {
+/// let job = TestJob::new(
+///     providers::mppcash(),
+///     r#"{"type":"transfer.settled","data":{"amount":"0"}}"#,
+/// )
+/// .with_tenant("acme")
+/// .build();
+///
+/// let event = Event::from_job(&job, &()).await?;
+/// assert_eq!(event.tenant().unwrap(), "acme");
+/// assert!(settled(event).await.unwrap_err().is_permanent());
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Debug, Clone)]
+#[must_use = "it is no job until it is built"]
+pub struct TestJob {
+    provider: Arc<Provider>,
+    restored: Restored,
+    endpoint: Text,
+    handler: Text,
+    attempt: Attempt,
+    extensions: Extensions,
+}
+
+impl TestJob {
+    /// The first and only attempt at what the provider sends with this body,
+    /// received now at the endpoint `test` for the handler `test`.
+    pub fn new(provider: impl Into<Arc<Provider>>, body: impl Into<Bytes>) -> Self {
+        Self {
+            provider: provider.into(),
+            restored: Restored::new(body.into(), SystemTime::now()),
+            endpoint: Text::from_static("test"),
+            handler: Text::from_static("test"),
+            attempt: Attempt::new(1, 1),
+            extensions: Extensions::new(),
+        }
+    }
+
+    /// Replaces the endpoint's name.
+    pub fn with_endpoint(mut self, endpoint: impl Into<Text>) -> Self {
+        self.endpoint = endpoint.into();
+        self
+    }
+
+    /// Replaces the handler's durable name.
+    pub fn with_handler(mut self, handler: impl Into<Text>) -> Self {
+        self.handler = handler.into();
+        self
+    }
+
+    /// Sets the tenant. The default is none.
+    pub fn with_tenant(mut self, tenant: impl Into<Text>) -> Self {
+        self.restored.tenant = Some(tenant.into());
+        self
+    }
+
+    /// Replaces when the delivery was received.
+    pub fn with_received_at(mut self, at: SystemTime) -> Self {
+        self.restored.received_at = at;
+        self
+    }
+
+    /// Adds a header that was kept with the delivery.
+    pub fn add_header(mut self, name: HeaderName, value: HeaderValue) -> Self {
+        self.restored.headers.append(name, value);
+        self
+    }
+
+    /// Replaces which try this is, from 1, and how many there are at most.
+    pub fn with_attempt(mut self, number: u32, max: u32) -> Self {
+        self.attempt = Attempt::new(number, max);
+        self
+    }
+
+    /// Adds a value that handlers take as `Extension<T>`. Another of the same
+    /// type replaces it.
+    pub fn with_extension<T: Clone + Send + Sync + 'static>(mut self, value: T) -> Self {
+        self.extensions.insert(value);
+        self
+    }
+
+    /// The job. Its event's id is the provider's, or the key that the inbox
+    /// makes of the body.
+    #[must_use]
+    pub fn build(self) -> Job {
+        let delivery = Delivery::insecure_restore(self.provider, self.restored);
+        Job::new(Parts {
+            event_id: event_id(&delivery),
+            delivery,
+            endpoint: self.endpoint,
+            handler: self.handler,
+            attempt: self.attempt,
+            extensions: self.extensions,
+        })
+    }
+}

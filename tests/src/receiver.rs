@@ -1,0 +1,268 @@
+//! A receiver of the examples, run as its users run it.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    io::Write as _,
+    net::SocketAddr,
+    path::PathBuf,
+    process::{Command, Output, Stdio},
+    sync::{Arc, Mutex, OnceLock},
+};
+
+use serde_json::Value;
+use tokio::{
+    io::{AsyncBufReadExt as _, AsyncRead, BufReader, Lines},
+    process::{Child, ChildStdout},
+    sync::oneshot,
+    task::JoinHandle,
+};
+
+use crate::soon;
+
+/// The packages of the receivers.
+pub const RECEIVERS: [&str; 5] = [
+    "cryptomate-receiver",
+    "devdraft-receiver",
+    "m2m-receiver",
+    "monterrey-receiver",
+    "mppcash-receiver",
+];
+
+/// A running receiver.
+#[derive(Debug)]
+pub struct Receiver {
+    /// Where it listens.
+    pub address: SocketAddr,
+    child: Child,
+    lines: Option<Lines<BufReader<ChildStdout>>>,
+    logged: Arc<Mutex<String>>,
+    secret: String,
+}
+
+impl Receiver {
+    /// Starts one with the secret of these tests, at a free port.
+    ///
+    /// # Panics
+    ///
+    /// When it does not start.
+    pub async fn start(package: &str, secret: &str, environment: &[(&str, &str)]) -> Self {
+        let mut child = tokio::process::Command::new(&programs()[package])
+            .env_clear()
+            .envs([
+                ("BIND_ADDR", "127.0.0.1:0"),
+                ("INBOX", "memory"),
+                ("NO_COLOR", "1"),
+            ])
+            .env("WEBHOOK_SECRET", secret)
+            .env("RUST_LOG", "trace")
+            .envs(environment.iter().copied())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .kill_on_drop(true)
+            .spawn()
+            .unwrap();
+        let lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        let (listening, address) = oneshot::channel();
+        let logged = Arc::default();
+        let log = child.stderr.take().unwrap();
+        tokio::spawn(follow(log, Arc::clone(&logged), listening));
+        let Ok(address) = soon(address).await else {
+            panic!("{package} did not start: {}", logged.lock().unwrap());
+        };
+        Self {
+            child,
+            address,
+            lines: Some(lines),
+            logged,
+            secret: secret.to_owned(),
+        }
+    }
+
+    /// Posts with curl; returns status and body.
+    #[must_use]
+    pub fn curl(&self, path: &str, headers: &[(String, String)], body: &str) -> (u16, String) {
+        let mut curl = Command::new("curl");
+        curl.args([
+            "--data-binary",
+            "@-",
+            "--header",
+            "content-type: application/json",
+        ]);
+        for (name, value) in headers {
+            curl.args(["--header", &format!("{name}: {value}")]);
+        }
+        self.run(curl, path, body)
+    }
+
+    /// Gets with curl; returns status and body.
+    #[must_use]
+    pub fn get(&self, path: &str) -> (u16, String) {
+        self.run(Command::new("curl"), path, "")
+    }
+
+    fn run(&self, mut curl: Command, path: &str, body: &str) -> (u16, String) {
+        curl.args([
+            "--silent",
+            "--show-error",
+            "--max-time",
+            "10",
+            "--write-out",
+            "\n%{http_code}",
+        ]);
+        curl.arg(format!("http://{}{path}", self.address));
+        let output = pipe(curl, body.as_bytes());
+        let text = String::from_utf8(output.stdout).unwrap();
+        let (body, status) = text.rsplit_once('\n').unwrap();
+        (status.parse().unwrap(), body.to_owned())
+    }
+
+    /// The next line on stdout.
+    ///
+    /// # Panics
+    ///
+    /// When there is none.
+    pub async fn line(&mut self) -> String {
+        let lines = self.lines.as_mut().unwrap();
+        soon(lines.next_line()).await.unwrap().unwrap()
+    }
+
+    /// All lines on stdout until it ends, read as they come.
+    ///
+    /// # Panics
+    ///
+    /// When they were taken before.
+    pub fn lines(&mut self) -> JoinHandle<Vec<String>> {
+        tokio::spawn(rest_of(self.lines.take().unwrap()))
+    }
+
+    /// Asks it to stop, as a service manager does.
+    ///
+    /// # Panics
+    ///
+    /// When it has ended.
+    pub fn terminate(&self) {
+        let mut kill = Command::new("kill");
+        kill.args(["-TERM", &self.child.id().unwrap().to_string()]);
+        assert!(pipe(kill, b"").status.success());
+    }
+
+    /// Waits for its end, which must be a good one; it must not have logged
+    /// its secret.
+    ///
+    /// # Panics
+    ///
+    /// When either is not so.
+    pub async fn ended(&mut self) {
+        assert!(soon(self.child.wait()).await.unwrap().success());
+        let logged = self.logged.lock().unwrap();
+        assert!(!logged.contains(&self.secret), "{logged}");
+    }
+
+    /// Stops it; returns the lines that were left.
+    ///
+    /// # Panics
+    ///
+    /// When it does not end well.
+    pub async fn stop(mut self) -> Vec<String> {
+        self.terminate();
+        self.ended().await;
+        soon(self.lines()).await.unwrap()
+    }
+}
+
+async fn rest_of(mut lines: Lines<BufReader<ChildStdout>>) -> Vec<String> {
+    let mut rest = Vec::new();
+    while let Some(line) = lines.next_line().await.unwrap() {
+        rest.push(line);
+    }
+    rest
+}
+
+/// Keeps the log, and finds in it where the receiver listens.
+async fn follow(
+    log: impl AsyncRead + Unpin,
+    kept: Arc<Mutex<String>>,
+    listening: oneshot::Sender<SocketAddr>,
+) {
+    let mut listening = Some(listening);
+    let mut lines = BufReader::new(log).lines();
+    while let Ok(Some(line)) = lines.next_line().await {
+        let address = line.split("address=").nth(1).and_then(|rest| {
+            let address = rest.split_whitespace().next()?;
+            address.parse().ok()
+        });
+        if let Some(address) = address
+            && let Some(listening) = listening.take()
+        {
+            // Whoever started it may have given up.
+            let _ = listening.send(address);
+        }
+        let mut kept = kept.lock().unwrap();
+        kept.push_str(&line);
+        kept.push('\n');
+    }
+}
+
+/// The receivers' programs, built once.
+fn programs() -> &'static HashMap<String, PathBuf> {
+    static PROGRAMS: OnceLock<HashMap<String, PathBuf>> = OnceLock::new();
+    PROGRAMS.get_or_init(|| {
+        let mut cargo = Command::new(env!("CARGO"));
+        cargo.args([
+            "build",
+            "--bins",
+            "--message-format=json-render-diagnostics",
+        ]);
+        cargo.args(RECEIVERS.iter().flat_map(|package| ["--package", package]));
+        let output = pipe(cargo, b"");
+        assert!(
+            output.status.success(),
+            "{}",
+            String::from_utf8_lossy(&output.stderr)
+        );
+        let programs: HashMap<_, _> = String::from_utf8(output.stdout)
+            .unwrap()
+            .lines()
+            .filter_map(|line| {
+                let message: BTreeMap<String, Value> = serde_json::from_str(line).ok()?;
+                let program = message.get("executable")?.as_str()?;
+                let name = message["target"]["name"].as_str()?;
+                Some((name.to_owned(), PathBuf::from(program)))
+            })
+            .collect();
+        assert_eq!(programs.len(), RECEIVERS.len(), "{programs:?}");
+        programs
+    })
+}
+
+/// `printf %s CONTENT | openssl dgst -sha256 -hmac SECRET`
+///
+/// # Panics
+///
+/// When openssl is not there or prints something else.
+#[must_use]
+pub fn openssl(secret: &str, content: &str) -> String {
+    let mut openssl = Command::new("openssl");
+    openssl.args(["dgst", "-sha256", "-hmac", secret]);
+    let output = pipe(openssl, content.as_bytes());
+    assert!(
+        output.status.success(),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    let printed = String::from_utf8(output.stdout).unwrap();
+    let digest = printed.trim().rsplit(' ').next().unwrap().to_owned();
+    assert_eq!(digest.len(), 64, "{printed}");
+    digest
+}
+
+fn pipe(mut command: Command, input: &[u8]) -> Output {
+    let mut child = command
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap_or_else(|error| panic!("{command:?}: {error}"));
+    child.stdin.take().unwrap().write_all(input).unwrap();
+    child.wait_with_output().unwrap()
+}
