@@ -61,6 +61,7 @@ pub mod guide;
 mod job;
 pub mod layer;
 mod outcome;
+mod pruning;
 mod retry;
 pub mod router;
 #[cfg(feature = "serve")]

@@ -5,12 +5,13 @@ use std::{collections::BTreeMap, fmt, num::NonZeroUsize, sync::Arc, time::Durati
 use http::Extensions;
 use tokio::time::{Instant, timeout};
 use tower_webhooks_core::{Clock, SetupError, Text};
-use tower_webhooks_inbox::{Committer, CommitterOptions, Inbox, InboxError};
+use tower_webhooks_inbox::{Committer, CommitterOptions, Inbox, InboxError, Retention};
 
 use crate::{
     DeadJob, DoneJob, DrainReport, Endpoint, EndpointService, WebhookLayer, Worker,
     endpoint::{Common, DEFAULT_MAX_BYTES_IN_FLIGHT, Opened},
     layer::budget::ByteBudget,
+    pruning::Pruning,
     router::{Routes, SetupProblems},
     worker::{HandledEndpoint, WorkerHandle},
 };
@@ -33,6 +34,7 @@ pub struct Webhooks {
     inbox: Arc<dyn Inbox>,
     budget: ByteBudget,
     worker: WorkerHandle,
+    _pruning: Option<Pruning>,
 }
 
 /// Why a receiver did not start. Says what to change.
@@ -109,6 +111,7 @@ impl Webhooks {
             max_bytes_in_flight: DEFAULT_MAX_BYTES_IN_FLIGHT,
             committer: CommitterOptions::new(),
             extensions: Extensions::new(),
+            retention: Some(Retention::default()),
             worker: Vec::new(),
         }
     }
@@ -234,6 +237,7 @@ pub struct WebhooksBuilder {
     max_bytes_in_flight: usize,
     committer: CommitterOptions,
     extensions: Extensions,
+    retention: Option<Retention>,
     worker: Vec<WithWorker>,
 }
 
@@ -254,6 +258,20 @@ impl WebhooksBuilder {
     /// Replaces the bounds of batches and of the queue before the inbox.
     pub fn with_committer(mut self, options: CommitterOptions) -> Self {
         self.committer = options;
+        self
+    }
+
+    /// Replaces how long finished events are kept. The default is 30 days for
+    /// bodies and 90 for keys; a key must outlive the provider's longest retry,
+    /// or a late redelivery is a new event. Unfinished and dead ones stay.
+    pub fn with_retention(mut self, retention: Retention) -> Self {
+        self.retention = Some(retention);
+        self
+    }
+
+    /// Prunes nothing by itself: the command does, or nobody.
+    pub fn without_pruning(mut self) -> Self {
+        self.retention = None;
         self
     }
 
@@ -352,6 +370,9 @@ impl WebhooksBuilder {
         Ok(Webhooks {
             endpoints: opened,
             committer: common.committer,
+            _pruning: self
+                .retention
+                .map(|retention| Pruning::start(Arc::clone(&inbox), retention)),
             inbox,
             budget: common.budget,
             worker: worker.spawn().await?,
