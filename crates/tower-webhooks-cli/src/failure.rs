@@ -1,6 +1,6 @@
 //! How a command ends when it does not end well.
 
-use std::{fmt::Display, io, process::ExitCode};
+use std::{error::Error, fmt::Display, io, process::ExitCode};
 
 use crate::words::one_line;
 
@@ -24,6 +24,18 @@ pub(crate) enum Failure {
 impl Failure {
     pub(crate) fn failed(why: impl Display) -> Self {
         Self::Failed(why.to_string())
+    }
+
+    /// What failed, and everything that it failed of.
+    pub(crate) fn chain(error: &dyn Error) -> Self {
+        let mut text = error.to_string();
+        let mut source = error.source();
+        while let Some(cause) = source {
+            text.push_str(": ");
+            text.push_str(&cause.to_string());
+            source = cause.source();
+        }
+        Self::Failed(text)
     }
 
     pub(crate) fn usage(what_to_change: impl Display) -> Self {

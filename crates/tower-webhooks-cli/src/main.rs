@@ -1,5 +1,5 @@
 //! `webhooks`: shows the providers that are known, signs and verifies requests
-//! as they do, and sends signed ones.
+//! as they do, sends signed ones, and operates the inbox that keeps them.
 //!
 //! Exits with 0 when all is well, 1 when a request was refused or an attempt
 //! failed, and 2 when the command was used wrongly. What went wrong stands on
@@ -22,8 +22,8 @@ use clap::Parser;
 
 use crate::failure::Failure;
 
-/// Shows webhook providers, signs and verifies requests as they do, and sends
-/// signed ones.
+/// Shows webhook providers, signs and verifies requests as they do, sends signed
+/// ones, and operates the inbox that keeps them.
 #[derive(Debug, Parser)]
 #[command(
     name = "webhooks",

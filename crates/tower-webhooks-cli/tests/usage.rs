@@ -6,7 +6,7 @@ mod support;
 
 use support::{SECRET, assert_one_line, finish, run, run_with, webhooks, write};
 
-const COMMANDS: [&str; 4] = ["providers", "sign", "verify", "send"];
+const COMMANDS: [&str; 5] = ["providers", "sign", "verify", "send", "inbox"];
 
 #[test]
 fn every_command_has_help_with_an_example() {

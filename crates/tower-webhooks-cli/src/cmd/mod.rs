@@ -1,5 +1,6 @@
-//! The commands, one file each: what it takes, then what it does.
+//! The commands, one file each, or a folder: what it takes, then what it does.
 
+mod inbox;
 mod providers;
 mod send;
 mod sign;
@@ -16,6 +17,7 @@ pub(crate) enum Command {
     Sign(sign::Args),
     Verify(verify::Args),
     Send(send::Args),
+    Inbox(inbox::Args),
 }
 
 impl Command {
@@ -25,6 +27,7 @@ impl Command {
             Self::Sign(args) => sign::run(args, out),
             Self::Verify(args) => verify::run(args, out),
             Self::Send(args) => send::run(args, out),
+            Self::Inbox(args) => inbox::run(args, out),
         }
     }
 }

@@ -1,5 +1,7 @@
 //! Runs the command as a user does.
 
+pub(crate) mod inbox;
+
 use std::{
     io::{Read as _, Write as _},
     path::Path,
@@ -28,6 +30,7 @@ pub(crate) fn webhooks() -> Command {
     ] {
         command.env_remove(format!("WEBHOOK_{name}"));
     }
+    command.env_remove("INBOX");
     command
 }
 
