@@ -17,7 +17,7 @@ pub use acme::{Acme, NO, SECRET, YES, acme, body};
 pub use answered::{ACCEPTED, Answered, Form, ask, endless, refused, soon, turns};
 pub use faulty::FaultyInbox;
 pub use figures::Figures;
-pub use receiver::{RECEIVERS, Receiver, openssl};
+pub use receiver::{RECEIVERS, Receiver, disk_folder, openssl};
 pub use wire::{Server, Wire, head_of};
 
 /// The README's code, run as its readers will run it.

@@ -7,9 +7,11 @@ use std::{
     path::PathBuf,
     process::{Command, Output, Stdio},
     sync::{Arc, Mutex, OnceLock},
+    time::Instant,
 };
 
 use serde_json::Value;
+use tempfile::TempDir;
 use tokio::{
     io::{AsyncBufReadExt as _, AsyncRead, BufReader, Lines},
     process::{Child, ChildStdout},
@@ -33,34 +35,28 @@ pub const RECEIVERS: [&str; 5] = [
 pub struct Receiver {
     /// Where it listens.
     pub address: SocketAddr,
+    /// When its process was started.
+    pub started: Instant,
     child: Child,
     lines: Option<Lines<BufReader<ChildStdout>>>,
     logged: Arc<Mutex<String>>,
     secret: String,
+    _folder: TempDir,
 }
 
 impl Receiver {
-    /// Starts one with the secret of these tests, at a free port.
+    /// Starts one with the secret of these tests, at a free port, with an inbox
+    /// of its own unless the environment names one.
     ///
     /// # Panics
     ///
     /// When it does not start.
     pub async fn start(package: &str, secret: &str, environment: &[(&str, &str)]) -> Self {
-        let mut child = tokio::process::Command::new(&programs()[package])
-            .env_clear()
-            .envs([
-                ("BIND_ADDR", "127.0.0.1:0"),
-                ("INBOX", "memory"),
-                ("NO_COLOR", "1"),
-            ])
-            .env("WEBHOOK_SECRET", secret)
-            .env("RUST_LOG", "trace")
-            .envs(environment.iter().copied())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .kill_on_drop(true)
-            .spawn()
-            .unwrap();
+        let folder = disk_folder();
+        let mut command = command(package, secret);
+        command.env("INBOX", folder.path().join("webhooks.db"));
+        let started = Instant::now();
+        let mut child = command.envs(environment.iter().copied()).spawn().unwrap();
         let lines = BufReader::new(child.stdout.take().unwrap()).lines();
         let (listening, address) = oneshot::channel();
         let logged = Arc::default();
@@ -72,10 +68,30 @@ impl Receiver {
         Self {
             child,
             address,
+            started,
             lines: Some(lines),
             logged,
             secret: secret.to_owned(),
+            _folder: folder,
         }
+    }
+
+    /// Starts one that must not start; returns its exit code and what it
+    /// logged.
+    ///
+    /// # Panics
+    ///
+    /// When it goes on.
+    pub async fn refused(
+        package: &str,
+        secret: &str,
+        environment: &[(&str, &str)],
+    ) -> (Option<i32>, String) {
+        let mut command = command(package, secret);
+        let ended = command.envs(environment.iter().copied()).output();
+        let ended = soon(ended).await.unwrap();
+        let logged = String::from_utf8(ended.stderr).unwrap();
+        (ended.status.code(), logged)
     }
 
     /// Posts with curl; returns status and body.
@@ -146,6 +162,16 @@ impl Receiver {
         assert!(pipe(kill, b"").status.success());
     }
 
+    /// Ends it as a crash does, in the middle of whatever it does.
+    ///
+    /// # Panics
+    ///
+    /// When it has ended by itself.
+    pub async fn kill(mut self) {
+        assert_eq!(self.child.try_wait().unwrap(), None, "it ended by itself");
+        self.child.kill().await.unwrap();
+    }
+
     /// Waits for its end, which must be a good one; it must not have logged
     /// its secret.
     ///
@@ -168,6 +194,31 @@ impl Receiver {
         self.ended().await;
         soon(self.lines()).await.unwrap()
     }
+}
+
+fn command(package: &str, secret: &str) -> tokio::process::Command {
+    let mut command = tokio::process::Command::new(&programs()[package]);
+    command
+        .env_clear()
+        .envs([("BIND_ADDR", "127.0.0.1:0"), ("NO_COLOR", "1")])
+        .env("WEBHOOK_SECRET", secret)
+        .env("RUST_LOG", "trace")
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .kill_on_drop(true);
+    command
+}
+
+/// A folder on the disk that has the build, since the system's folder for
+/// temporary files is often in memory, which an inbox refuses.
+///
+/// # Panics
+///
+/// When it cannot be made.
+#[must_use]
+pub fn disk_folder() -> TempDir {
+    let program = std::env::current_exe().unwrap();
+    tempfile::tempdir_in(program.parent().unwrap()).unwrap()
 }
 
 async fn rest_of(mut lines: Lines<BufReader<ChildStdout>>) -> Vec<String> {

@@ -133,19 +133,30 @@ impl Wire {
         head + &body
     }
 
+    /// The next answer with its body, unless the server closed before its end.
+    pub async fn whole_answer(&mut self) -> Option<String> {
+        let head = self.head().await;
+        let body = self.try_body_of(&head).await?;
+        head.ends_with("\r\n\r\n").then(|| head + &body)
+    }
+
     /// The body that belongs to a head, which must declare its length.
     ///
     /// # Panics
     ///
     /// When the server closed before its end.
     pub async fn body_of(&mut self, head: &str) -> String {
+        self.try_body_of(head).await.unwrap()
+    }
+
+    async fn try_body_of(&mut self, head: &str) -> Option<String> {
         let length = head
             .lines()
             .find_map(|line| line.strip_prefix("content-length: ")?.parse().ok())
             .unwrap_or(0);
         let mut body = vec![0; length];
-        soon(self.0.read_exact(&mut body)).await.unwrap();
-        String::from_utf8_lossy(&body).into_owned()
+        soon(self.0.read_exact(&mut body)).await.ok()?;
+        Some(String::from_utf8_lossy(&body).into_owned())
     }
 
     /// Everything that comes until the server closes.

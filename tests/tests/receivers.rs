@@ -18,6 +18,9 @@ use tower_webhooks_tests::{RECEIVERS, Receiver, Wire, head_of, openssl, soon};
 
 const SECRET: &str = "whsec_the-receivers-and-the-tests-share-this";
 
+/// Their own inboxes are files, which keep what a stop leaves undone.
+const MEMORY: (&str, &str) = ("INBOX", "memory");
+
 /// A receiver whose requests are signed with HMAC-SHA256.
 struct Signed {
     package: &'static str,
@@ -149,7 +152,9 @@ async fn signed_with_openssl_and_sent_by_curl_every_event_is_handled() {
 #[ignore = "needs openssl and curl; run with `cargo test -p tower-webhooks-tests -- --ignored`"]
 async fn one_thing_changed_gets_the_provider_s_401() {
     for signed in &SIGNED {
-        let receiver = Receiver::start(signed.package, SECRET, signed.environment).await;
+        // From memory a drain runs every job that is left.
+        let environment = [signed.environment, &[MEMORY]].concat();
+        let receiver = Receiver::start(signed.package, SECRET, &environment).await;
         let provider = (signed.provider)();
         let mut events = provider.events().list.iter();
         let event = events
@@ -280,8 +285,8 @@ async fn cryptomate_goes_by_its_key_and_decides_cards() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "needs openssl and curl; run with `cargo test -p tower-webhooks-tests -- --ignored`"]
-async fn after_sigterm_under_load_every_acknowledged_event_was_handled() {
-    let mut receiver = Receiver::start("monterrey-receiver", SECRET, &[]).await;
+async fn after_sigterm_under_load_every_event_acknowledged_in_memory_was_handled() {
+    let mut receiver = Receiver::start("monterrey-receiver", SECRET, &[MEMORY]).await;
     let (address, enough) = (receiver.address, Arc::new(Semaphore::new(0)));
     let senders: Vec<_> = (0..4)
         .map(|number| tokio::spawn(load(address, number, Arc::clone(&enough))))
@@ -363,6 +368,18 @@ async fn every_receiver_tells_that_it_lives_and_what_it_counted() {
             "{package}: {metrics}"
         );
         assert_eq!(receiver.stop().await, Vec::<String>::new(), "{package}");
+    }
+}
+
+#[tokio::test]
+#[ignore = "builds the receivers; run with `cargo test -p tower-webhooks-tests -- --ignored`"]
+async fn a_url_as_inbox_is_refused_without_its_password() {
+    for package in RECEIVERS {
+        let inbox = ("INBOX", "postgres://me:sesame@db/webhooks");
+        let (status, logged) = Receiver::refused(package, SECRET, &[inbox]).await;
+        assert_eq!(status, Some(1), "{package}: {logged}");
+        assert!(logged.contains("no servers yet"), "{package}: {logged}");
+        assert!(!logged.contains("sesame"), "{package}: {logged}");
     }
 }
 

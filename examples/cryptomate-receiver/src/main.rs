@@ -6,7 +6,7 @@ use anyhow::{Context as _, bail};
 use cryptomate_receiver::{Logged, PATH, app};
 use tokio::net::TcpListener;
 use tower_webhooks::{
-    Amount, MemoryInbox, Secrets, Webhooks,
+    Amount, Inbox, MemoryInbox, Secrets, SqliteInbox, Webhooks,
     serve::{Server, health, print_handled, prometheus},
 };
 use tracing_subscriber::{EnvFilter, filter::LevelFilter};
@@ -26,7 +26,7 @@ async fn main() -> anyhow::Result<()> {
     let limit = env::var("CARD_LIMIT_USD").unwrap_or_else(|_| "100".to_owned());
     let limit_usd: Amount = limit.parse().context("CARD_LIMIT_USD")?;
     let builder = Webhooks::builder().on_done(print_handled);
-    let (app, webhooks) = app(secrets, Logged { limit_usd }, inbox()?, builder).await?;
+    let (app, webhooks) = app(secrets, Logged { limit_usd }, inbox().await?, builder).await?;
     let app = app.merge(health(&webhooks)).route("/metrics", metrics);
 
     let address = env::var("BIND_ADDR").unwrap_or_else(|_| "127.0.0.1:3000".to_owned());
@@ -38,11 +38,14 @@ async fn main() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The inbox that `INBOX` names. There is none yet but `memory`.
-fn inbox() -> anyhow::Result<MemoryInbox> {
-    // A URL would hold a password: the error does not show it.
-    if env::var_os("INBOX").is_some_and(|inbox| inbox != "memory") {
-        bail!("INBOX names an inbox that there is not yet: only `memory` can be used so far");
+/// The inbox that `INBOX` names: a file, or `memory`, which loses what a crash
+/// interrupts.
+async fn inbox() -> anyhow::Result<Box<dyn Inbox>> {
+    let name = env::var_os("INBOX").unwrap_or_else(|| "webhooks.db".into());
+    match name.to_str() {
+        Some("memory") => Ok(Box::new(MemoryInbox::new())),
+        // It would hold a password: the error does not show it.
+        Some(url) if url.contains("://") => bail!("INBOX: no servers yet, but files and `memory`"),
+        _ => Ok(Box::new(SqliteInbox::open(name).await?)),
     }
-    Ok(MemoryInbox::new())
 }

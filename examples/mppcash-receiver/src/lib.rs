@@ -3,9 +3,10 @@
 //! account up when it runs low.
 //!
 //! What happens then goes through [`Billing`], [`Alerts`] and [`TopUp`]: put
-//! your own in the place of [`Logged`]. A handler may run more than once for
-//! one event, after a crash or a failure; every effect gets a key that is the
-//! same each time.
+//! your own in the place of [`rows`] and [`Logged`]. A handler may run more than
+//! once for one event, after a crash or a failure: alerts and top-ups get a key
+//! that is the same each time, and the rows of the books commit together with
+//! the job that makes them.
 
 use std::sync::Arc;
 
@@ -14,8 +15,8 @@ use tower_webhooks::providers::mppcash::{
     BalanceLowThreshold, SessionCapWarning, SessionSettled, TransferRejected, TransferSettled,
 };
 use tower_webhooks::{
-    Amount, Endpoint, Event, EventRouter, HandlerError, Inbox, Secrets, Webhooks, WebhooksBuilder,
-    ack, providers,
+    Amount, Completion, Endpoint, Event, EventRouter, HandlerError, Inbox, Secrets, Webhooks,
+    WebhooksBuilder, ack, providers, sqlite::SqliteWork,
 };
 
 /// Where MPPCash posts to.
@@ -23,11 +24,9 @@ pub const PATH: &str = "/mppcash/events";
 
 type Done = Result<(), HandlerError>;
 
-/// Keeps the books.
-pub trait Billing: Clone + Send + Sync + 'static {
-    /// Records a settlement, once per `key`.
-    fn record(&self, key: &str, settled: &SessionSettled) -> impl Future<Output = Done> + Send;
-}
+/// Keeps the books: what records a settlement, to commit as its job ends. It
+/// must be of the inbox's kind, as [`rows`] is; [`logged`] goes with any.
+pub type Billing = fn(SessionSettled) -> Completion;
 
 /// Wakes people.
 pub trait Alerts: Clone + Send + Sync + 'static {
@@ -50,7 +49,9 @@ pub trait TopUp: Clone + Send + Sync + 'static {
 /// What the handlers have in common.
 #[derive(Debug, Clone)]
 pub struct Desk<E> {
-    /// Who does it.
+    /// Who keeps the books.
+    pub billing: Billing,
+    /// Who does the rest.
     pub effects: E,
     /// How many USDC a low account gets; `None` leaves that to people.
     pub top_up: Option<Amount>,
@@ -61,7 +62,7 @@ pub struct Desk<E> {
 /// # Errors
 ///
 /// When something is set up wrongly, or the inbox is away.
-pub async fn app<E: Billing + Alerts + TopUp>(
+pub async fn app<E: Alerts + TopUp>(
     secrets: Secrets,
     desk: Desk<E>,
     inbox: impl Inbox,
@@ -72,7 +73,7 @@ pub async fn app<E: Billing + Alerts + TopUp>(
         .on_event(rejected::<E>)
         .on_event(session::<E>)
         .on_event(cap_warning)
-        .on_event(low_balance::<E>)
+        .on_event(low::<E>)
         .with_state(desk);
     let endpoint = Endpoint::new("mppcash", providers::mppcash(), secrets).events(events);
     let webhooks = builder.start(inbox, [endpoint]).await?;
@@ -94,11 +95,8 @@ async fn rejected<E: Alerts>(State(desk): State<Desk<E>>, event: Event<TransferR
     desk.effects.alert(event.id(), &title, reason).await
 }
 
-async fn session<E: Billing>(State(desk): State<Desk<E>>, event: Event<SessionSettled>) -> Done {
-    // The authoritative amount. A session settles once: its id is the key.
-    desk.effects
-        .record(&event.data.session_id, &event.data)
-        .await
+async fn session<E: Alerts>(at: State<Desk<E>>, event: Event<SessionSettled>) -> Completion {
+    (at.billing)(event.data)
 }
 
 async fn cap_warning(event: Event<SessionCapWarning>) {
@@ -106,34 +104,41 @@ async fn cap_warning(event: Event<SessionCapWarning>) {
     tracing::warn!(session = event.data.session_id, %used, %cap, "a session nears its cap");
 }
 
-async fn low_balance<E: Alerts + TopUp>(
-    State(desk): State<Desk<E>>,
-    event: Event<BalanceLowThreshold>,
-) -> Done {
-    let low = &event.data;
+async fn low<E: Alerts + TopUp>(at: State<Desk<E>>, event: Event<BalanceLowThreshold>) -> Done {
+    let (key, low, to) = (event.id(), &event.data, &event.data.usdc_token_account);
     let title = format!("MPPCash balance is low: {}", low.account_id);
     let text = format!("{} USDC are left. Please top up.", low.balance_usdc);
-    desk.effects.alert(event.id(), &title, &text).await?;
-    match &desk.top_up {
-        Some(usdc) => {
-            desk.effects
-                .top_up(event.id(), &low.usdc_token_account, usdc)
-                .await
-        }
+    at.effects.alert(key, &title, &text).await?;
+    match &at.top_up {
+        Some(usdc) => at.effects.top_up(key, to, usdc).await,
         None => Ok(()),
     }
+}
+
+/// The tables of [`rows`]. Amounts are text, which keeps their digits.
+pub const TABLES: &str = "CREATE TABLE IF NOT EXISTS settlement (session_id TEXT PRIMARY KEY,
+    settled_usdc TEXT NOT NULL, tx_signature TEXT NOT NULL) STRICT, WITHOUT ROWID";
+
+/// Keeps the books in the inbox's own file: a settlement's row and its job's
+/// completion commit together, or neither does. A session settles once: another
+/// settlement of it fails, and ends as a dead job that somebody looks at.
+pub fn rows(settled: SessionSettled) -> Completion {
+    let usdc = settled.settled_usdc.to_string();
+    let row = [settled.session_id, usdc, settled.tx_signature];
+    let insert = "INSERT INTO settlement VALUES (?1, ?2, ?3)";
+    let work = SqliteWork::new(move |tx| tx.execute(insert, row).map(drop));
+    Completion::with_work(work.into())
+}
+
+/// Logs settlements, where the inbox has no place for rows.
+pub fn logged(settled: SessionSettled) -> Completion {
+    tracing::info!(session = settled.session_id, usdc = %settled.settled_usdc, "settled");
+    Completion::new()
 }
 
 /// Logs what would happen. To be replaced.
 #[derive(Debug, Clone, Copy)]
 pub struct Logged;
-
-impl Billing for Logged {
-    async fn record(&self, key: &str, settled: &SessionSettled) -> Done {
-        tracing::info!(key, usdc = %settled.settled_usdc, tx = settled.tx_signature, "settled");
-        Ok(())
-    }
-}
 
 impl Alerts for Logged {
     async fn alert(&self, key: &str, title: &str, text: &str) -> Done {

@@ -3,10 +3,10 @@
 use std::{env, io, io::IsTerminal as _};
 
 use anyhow::{Context as _, bail};
-use mppcash_receiver::{Desk, Logged, PATH, app};
+use mppcash_receiver::{Billing, Desk, Logged, PATH, TABLES, app, logged, rows};
 use tokio::net::TcpListener;
 use tower_webhooks::{
-    Amount, MemoryInbox, Secrets, Webhooks,
+    Amount, Inbox, MemoryInbox, Secrets, SqliteInbox, Webhooks,
     serve::{Server, health, print_handled, prometheus},
 };
 use tracing_subscriber::{EnvFilter, filter::LevelFilter};
@@ -26,12 +26,14 @@ async fn main() -> anyhow::Result<()> {
     let enabled = env::var("AUTO_TOPUP_ENABLED").is_ok_and(|value| value == "true");
     let amount = env::var("TOP_UP_AMOUNT_USDC").unwrap_or_else(|_| "50".to_owned());
     let amount: Amount = amount.parse().context("TOP_UP_AMOUNT_USDC")?;
+    let (inbox, billing) = inbox().await?;
     let desk = Desk {
         effects: Logged,
+        billing,
         top_up: enabled.then_some(amount),
     };
     let builder = Webhooks::builder().on_done(print_handled);
-    let (app, webhooks) = app(secrets, desk, inbox()?, builder).await?;
+    let (app, webhooks) = app(secrets, desk, inbox, builder).await?;
     let app = app.merge(health(&webhooks)).route("/metrics", metrics);
 
     let address = env::var("BIND_ADDR").unwrap_or_else(|_| "127.0.0.1:3000".to_owned());
@@ -43,11 +45,15 @@ async fn main() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The inbox that `INBOX` names. There is none yet but `memory`.
-fn inbox() -> anyhow::Result<MemoryInbox> {
-    // A URL would hold a password: the error does not show it.
-    if env::var_os("INBOX").is_some_and(|inbox| inbox != "memory") {
-        bail!("INBOX names an inbox that there is not yet: only `memory` can be used so far");
+/// The inbox that `INBOX` names, and who keeps the books with it: a file has
+/// rows for them, `memory` loses what a crash interrupts.
+async fn inbox() -> anyhow::Result<(Box<dyn Inbox>, Billing)> {
+    let name = env::var_os("INBOX").unwrap_or_else(|| "webhooks.db".into());
+    let file = SqliteInbox::builder(&name).with_tables(TABLES);
+    match name.to_str() {
+        Some("memory") => Ok((Box::new(MemoryInbox::new()), logged)),
+        // It would hold a password: the error does not show it.
+        Some(url) if url.contains("://") => bail!("INBOX: no servers yet, but files and `memory`"),
+        _ => Ok((Box::new(file.open().await?), rows)),
     }
-    Ok(MemoryInbox::new())
 }

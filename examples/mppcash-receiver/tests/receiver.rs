@@ -8,15 +8,13 @@ use std::{
 
 use axum::{Router, body::Body};
 use http::{Request, StatusCode};
-use mppcash_receiver::{Alerts, Billing, Desk, PATH, TopUp, app};
+use mppcash_receiver::{Alerts, Billing, Desk, PATH, TABLES, TopUp, app, logged, rows};
 use tokio::time::timeout;
 use tower::ServiceExt as _;
 use tower_webhooks::{
-    Amount, HandlerError, MemoryInbox, Secrets, Webhooks,
-    providers::{
-        self,
-        mppcash::{SessionSettled, TransferRejected},
-    },
+    Amount, HandlerError, Inbox, MemoryInbox, Secrets, SqliteInbox, Webhooks,
+    providers::{self, mppcash::TransferRejected},
+    sqlite::rusqlite::Connection,
     testing::{Runs, Sender},
 };
 
@@ -28,13 +26,6 @@ impl Book {
     fn note(&self, line: String) -> Result<(), HandlerError> {
         self.0.lock().unwrap().push(line);
         Ok(())
-    }
-}
-
-impl Billing for Book {
-    async fn record(&self, key: &str, settled: &SessionSettled) -> Result<(), HandlerError> {
-        let (usdc, tx) = (&settled.settled_usdc, &settled.tx_signature);
-        self.note(format!("record {key} {usdc} {tx}"))
     }
 }
 
@@ -64,16 +55,19 @@ struct Shop {
 
 impl Shop {
     async fn open(top_up: Option<u64>) -> Self {
+        Self::open_with(MemoryInbox::new(), logged, top_up).await
+    }
+
+    async fn open_with(inbox: impl Inbox, billing: Billing, top_up: Option<u64>) -> Self {
         let (runs, book) = (Runs::new(), Book::default());
         let desk = Desk {
+            billing,
             effects: book.clone(),
             top_up: top_up.map(Amount::from),
         };
         let secrets = Secrets::new("a-shared-secret").unwrap();
         let builder = runs.watch(Webhooks::builder());
-        let (app, webhooks) = app(secrets, desk, MemoryInbox::new(), builder)
-            .await
-            .unwrap();
+        let (app, webhooks) = app(secrets, desk, inbox, builder).await.unwrap();
         Self {
             app,
             sender: Sender::new(providers::mppcash(), "a-shared-secret")
@@ -112,8 +106,12 @@ const SETTLED: &str = r#"{"session_id":"sess_1","settled_usdc":12.50,"tx_signatu
 const LOW: &str = r#"{"account_id":"acct_1","balance_usdc":"42.75","usdc_token_account":"7Usdc"}"#;
 
 #[tokio::test]
-async fn a_settlement_is_recorded_once_however_often_it_comes() {
-    let shop = Shop::open(None).await;
+async fn a_settlement_is_one_row_however_often_it_comes() {
+    // Beside the build: the system's folder is often in memory, which is refused.
+    let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+    let file = folder.path().join("webhooks.db");
+    let inbox = SqliteInbox::builder(&file).with_tables(TABLES);
+    let shop = Shop::open_with(inbox.open().await.unwrap(), rows, None).await;
     shop.receive("session.settled", SETTLED).await;
     let again = format!(r#"{{"type":"session.settled","data":{SETTLED}}}"#);
     assert_eq!(
@@ -122,7 +120,27 @@ async fn a_settlement_is_recorded_once_however_often_it_comes() {
     );
     // Handlers of one worker start in the order in which their events came.
     shop.receive("transfer.settled", "{}").await;
-    assert_eq!(shop.done(), ["record sess_1 12.50 5h6x"]);
+
+    let file = Connection::open(file).unwrap();
+    let lines = |sql| {
+        let mut lines = file.prepare(sql).unwrap();
+        let lines = lines.query_map([], |row| row.get(0)).unwrap();
+        lines.collect::<Result<Vec<String>, _>>().unwrap()
+    };
+    assert_eq!(
+        lines("SELECT concat_ws(' ', session_id, settled_usdc, tx_signature) FROM settlement"),
+        ["sess_1 12.50 5h6x"]
+    );
+    assert_eq!(
+        lines("SELECT concat_ws(' ', handler, state, attempts) FROM job ORDER BY seq"),
+        ["session.settled done 1", "transfer.settled done 1"]
+    );
+}
+
+#[tokio::test]
+async fn in_memory_a_settlement_is_logged() {
+    let shop = Shop::open(None).await;
+    shop.receive("session.settled", SETTLED).await;
 }
 
 #[tokio::test]
