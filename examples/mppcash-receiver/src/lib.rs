@@ -1,6 +1,6 @@
 //! Receives MPPCash webhooks: logs rejected transfers and alerts unless they
 //! were expected, records settlements, warns of a session's cap, and tops an
-//! account up when it runs low.
+//! account up when it runs low. An event whose handler gave up alerts too.
 //!
 //! What happens then goes through [`Billing`], [`Alerts`] and [`TopUp`]: put
 //! your own in the place of [`Logged`]. A handler may run more than once for
@@ -14,8 +14,8 @@ use tower_webhooks::providers::mppcash::{
     BalanceLowThreshold, SessionCapWarning, SessionSettled, TransferRejected, TransferSettled,
 };
 use tower_webhooks::{
-    Amount, Endpoint, Event, EventRouter, HandlerError, Inbox, Secrets, Webhooks, WebhooksBuilder,
-    ack, providers,
+    Amount, DeadJob, Endpoint, Event, EventRouter, HandlerError, Inbox, Secrets, Webhooks,
+    WebhooksBuilder, ack, providers,
 };
 
 /// Where MPPCash posts to.
@@ -67,6 +67,11 @@ pub async fn app<E: Billing + Alerts + TopUp>(
     inbox: impl Inbox,
     builder: WebhooksBuilder,
 ) -> anyhow::Result<(Router, Arc<Webhooks>)> {
+    let alerts = desk.effects.clone();
+    // A hook is told and not waited for: the alert goes its own way.
+    let builder = builder.on_dead(move |job| {
+        tokio::spawn(gave_up(alerts.clone(), job.clone()));
+    });
     let events = EventRouter::new()
         .on_event(settled)
         .on_event(rejected::<E>)
@@ -96,14 +101,12 @@ async fn rejected<E: Alerts>(State(desk): State<Desk<E>>, event: Event<TransferR
 
 async fn session<E: Billing>(State(desk): State<Desk<E>>, event: Event<SessionSettled>) -> Done {
     // The authoritative amount. A session settles once: its id is the key.
-    desk.effects
-        .record(&event.data.session_id, &event.data)
-        .await
+    let settled = &event.data;
+    desk.effects.record(&settled.session_id, settled).await
 }
 
 async fn cap_warning(event: Event<SessionCapWarning>) {
-    let (used, cap) = (&event.data.running_total_usdc, &event.data.cap_usdc);
-    tracing::warn!(session = event.data.session_id, %used, %cap, "a session nears its cap");
+    tracing::warn!(warning = ?event.data, "a session nears its cap");
 }
 
 async fn low_balance<E: Alerts + TopUp>(
@@ -114,14 +117,17 @@ async fn low_balance<E: Alerts + TopUp>(
     let title = format!("MPPCash balance is low: {}", low.account_id);
     let text = format!("{} USDC are left. Please top up.", low.balance_usdc);
     desk.effects.alert(event.id(), &title, &text).await?;
-    match &desk.top_up {
-        Some(usdc) => {
-            desk.effects
-                .top_up(event.id(), &low.usdc_token_account, usdc)
-                .await
-        }
-        None => Ok(()),
+    if let Some(usdc) = &desk.top_up {
+        let to = &low.usdc_token_account;
+        desk.effects.top_up(event.id(), to, usdc).await?;
     }
+    Ok(())
+}
+
+async fn gave_up(alerts: impl Alerts, job: DeadJob) {
+    let title = format!("MPPCash: {} gave up on {}", job.handler, job.event_id);
+    let alerted = alerts.alert(&title, &title, &job.error).await;
+    alerted.unwrap_or_else(|error| tracing::error!(%error, title, "nobody was told"));
 }
 
 /// Logs what would happen. To be replaced.

@@ -26,10 +26,8 @@ async fn main() -> anyhow::Result<()> {
     let enabled = env::var("AUTO_TOPUP_ENABLED").is_ok_and(|value| value == "true");
     let amount = env::var("TOP_UP_AMOUNT_USDC").unwrap_or_else(|_| "50".to_owned());
     let amount: Amount = amount.parse().context("TOP_UP_AMOUNT_USDC")?;
-    let desk = Desk {
-        effects: Logged,
-        top_up: enabled.then_some(amount),
-    };
+    let (effects, top_up) = (Logged, enabled.then_some(amount));
+    let desk = Desk { effects, top_up };
     let builder = Webhooks::builder().on_done(print_handled);
     let (app, webhooks) = app(secrets, desk, inbox()?, builder).await?;
     let app = app.merge(health(&webhooks)).route("/metrics", metrics);

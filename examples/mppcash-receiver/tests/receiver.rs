@@ -164,6 +164,29 @@ async fn a_cap_warning_is_handled_without_an_effect() {
 }
 
 #[tokio::test]
+async fn an_event_whose_handler_gave_up_alerts() {
+    let shop = Shop::open(None).await;
+    let unfit = r#"{"type":"session.settled","data":{}}"#;
+    let request = shop.sender.request(unfit).unwrap();
+    assert_eq!(shop.post(request).await, StatusCode::OK);
+    let alerted = async {
+        let run = shop.runs.next().await;
+        loop {
+            let done = shop.done();
+            if !done.is_empty() {
+                return (run, done);
+            }
+            tokio::task::yield_now().await;
+        }
+    };
+    let (run, done) = timeout(Duration::from_secs(10), alerted).await.unwrap();
+    let (id, error) = (run.event_id, run.error.unwrap());
+    assert!(error.contains("session_id"), "{error}");
+    let title = format!("MPPCash: session.settled gave up on {id}");
+    assert_eq!(done, [format!("alert {title} | {error}")]);
+}
+
+#[tokio::test]
 async fn a_delivery_with_one_byte_changed_does_nothing() {
     let shop = Shop::open(Some(50)).await;
     let body = format!(r#"{{"type":"balance.low_threshold","data":{LOW}}}"#);

@@ -71,7 +71,7 @@ pub(crate) fn run(args: Args, out: &mut impl Write) -> Result<(), Failure> {
     let provider = args.provider.provider;
     let timeout = args
         .timeout
-        .or(provider.retries().deadline)
+        .or_else(|| provider.retries().deadline)
         .unwrap_or(DEFAULT_TIMEOUT);
     let poster = Poster::new(&args.url, timeout)?;
     let mut signer = Signer::new(provider.clone(), args.secret.one()?).with_url(args.url);
