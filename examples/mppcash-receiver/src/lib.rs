@@ -100,8 +100,7 @@ async fn session<E: Alerts>(at: State<Desk<E>>, event: Event<SessionSettled>) ->
 }
 
 async fn cap_warning(event: Event<SessionCapWarning>) {
-    let (used, cap) = (&event.data.running_total_usdc, &event.data.cap_usdc);
-    tracing::warn!(session = event.data.session_id, %used, %cap, "a session nears its cap");
+    tracing::warn!(warning = ?event.data, "a session nears its cap");
 }
 
 async fn low<E: Alerts + TopUp>(at: State<Desk<E>>, event: Event<BalanceLowThreshold>) -> Done {
@@ -109,10 +108,10 @@ async fn low<E: Alerts + TopUp>(at: State<Desk<E>>, event: Event<BalanceLowThres
     let title = format!("MPPCash balance is low: {}", low.account_id);
     let text = format!("{} USDC are left. Please top up.", low.balance_usdc);
     at.effects.alert(key, &title, &text).await?;
-    match &at.top_up {
-        Some(usdc) => at.effects.top_up(key, to, usdc).await,
-        None => Ok(()),
+    if let Some(usdc) = &at.top_up {
+        at.effects.top_up(key, to, usdc).await?;
     }
+    Ok(())
 }
 
 /// The tables of [`rows`]. Amounts are text, which keeps their digits.

@@ -6,7 +6,7 @@ use anyhow::{Context as _, bail};
 use mppcash_receiver::{Billing, Desk, Logged, PATH, TABLES, app, logged, rows};
 use tokio::net::TcpListener;
 use tower_webhooks::{
-    Amount, Inbox, MemoryInbox, Secrets, SqliteInbox, Webhooks,
+    Amount, DeadJob, Inbox, MemoryInbox, Secrets, SqliteInbox, Webhooks,
     serve::{Server, health, print_handled, prometheus},
 };
 use tracing_subscriber::{EnvFilter, filter::LevelFilter};
@@ -26,20 +26,20 @@ async fn main() -> anyhow::Result<()> {
     let enabled = env::var("AUTO_TOPUP_ENABLED").is_ok_and(|value| value == "true");
     let amount = env::var("TOP_UP_AMOUNT_USDC").unwrap_or_else(|_| "50".to_owned());
     let amount: Amount = amount.parse().context("TOP_UP_AMOUNT_USDC")?;
-    let (inbox, billing) = inbox().await?;
+    let ((inbox, billing), effects, top_up) = (inbox().await?, Logged, enabled.then_some(amount));
     let desk = Desk {
-        effects: Logged,
         billing,
-        top_up: enabled.then_some(amount),
+        effects,
+        top_up,
     };
-    let builder = Webhooks::builder().on_done(print_handled);
+    let gave_up =
+        |job: &DeadJob| tracing::error!(handler = %job.handler, error = %job.error, "gave up");
+    let builder = Webhooks::builder().on_done(print_handled).on_dead(gave_up);
     let (app, webhooks) = app(secrets, desk, inbox, builder).await?;
     let app = app.merge(health(&webhooks)).route("/metrics", metrics);
 
     let address = env::var("BIND_ADDR").unwrap_or_else(|_| "127.0.0.1:3000".to_owned());
-    let listener = TcpListener::bind(&address)
-        .await
-        .with_context(|| format!("BIND_ADDR={address} cannot be listened on"))?;
+    let listener = TcpListener::bind(&address).await.context("BIND_ADDR")?;
     tracing::info!(address = %listener.local_addr()?, path = PATH, "listening");
     Server::new(listener).serve(app, webhooks).await?;
     Ok(())

@@ -42,23 +42,20 @@ pub(super) struct Decision {
 }
 
 impl Decision {
-    /// The decision that a delivery wants, or the delivery where it wants none.
-    pub(super) fn wanted(
+    pub(super) fn new(
         gate: &Arc<Gate>,
         intake: &Arc<Intake>,
+        route: ReplyRoute,
         received: Received,
-    ) -> Result<Self, Received> {
-        let Some(route) = intake.reply_for(&received.delivery).cloned() else {
-            return Err(received);
-        };
-        Ok(Self {
+    ) -> Self {
+        Self {
             gate: Arc::clone(gate),
             intake: Arc::clone(intake),
             route,
             delivery: received.delivery,
             headers: received.parts.headers,
             permit: received.permit,
-        })
+        }
     }
 
     /// Decides in a task of its own, so that a client that hangs up changes

@@ -130,16 +130,13 @@ fn take_in<ReqBody>(
     intake: &Arc<Intake>,
     received: Received,
 ) -> Result<State<ReqBody>, RejectionKind> {
-    match Decision::wanted(gate, intake, received) {
-        Ok(decision) => Ok(State::Deciding {
-            decision: decision.spawn(),
-        }),
-        Err(received) => {
-            let headers = &received.parts.headers;
-            let storing = intake.store(&received.delivery, headers, received.permit)?;
-            Ok(State::Storing { storing })
-        }
+    if let Some(route) = intake.reply_for(&received.delivery) {
+        let decision = Decision::new(gate, intake, route.clone(), received).spawn();
+        return Ok(State::Deciding { decision });
     }
+    let headers = &received.parts.headers;
+    let storing = intake.store(&received.delivery, headers, received.permit)?;
+    Ok(State::Storing { storing })
 }
 
 impl<ReqBody> fmt::Debug for EndpointFuture<ReqBody> {

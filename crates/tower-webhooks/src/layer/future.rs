@@ -158,20 +158,15 @@ fn take_in<F, R, B: From<Bytes>, ReqBody>(
     gate: &Arc<Gate>,
     received: Received,
 ) -> State<F, R, Request<B>, ReqBody> {
-    let wanted = match &gate.intake {
-        Some(intake) => Decision::wanted(gate, intake, received),
-        None => Err(received),
-    };
-    match wanted {
-        Ok(decision) => State::Deciding {
-            decision: decision.spawn(),
-        },
-        Err(received) => {
-            let (request, kept) = propose(gate, received);
-            let request = Some(request);
-            State::Waiting { request, kept }
-        }
+    if let Some(intake) = &gate.intake
+        && let Some(route) = intake.reply_for(&received.delivery)
+    {
+        let decision = Decision::new(gate, intake, route.clone(), received).spawn();
+        return State::Deciding { decision };
     }
+    let (request, kept) = propose(gate, received);
+    let request = Some(request);
+    State::Waiting { request, kept }
 }
 
 pub(super) fn answer_decided<B: From<Bytes>>(

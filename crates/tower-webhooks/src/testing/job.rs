@@ -121,3 +121,41 @@ impl TestJob {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::fixtures;
+
+    #[test]
+    fn a_job_says_what_it_was_given() {
+        let received_at = SystemTime::UNIX_EPOCH + Duration::from_secs(7);
+        let name = HeaderName::from_static("x-region");
+        let job = TestJob::new(fixtures::provider(), fixtures::body("a", "evt_1", "1"))
+            .with_received_at(received_at)
+            .add_header(name.clone(), HeaderValue::from_static("eu"))
+            .add_header(name.clone(), HeaderValue::from_static("us"))
+            .with_endpoint("shop")
+            .with_handler("ship")
+            .with_attempt(2, 3)
+            .build();
+        assert_eq!(job.event_id(), "evt_1");
+        assert_eq!(job.delivery().received_at(), received_at);
+        assert_eq!(job.delivery().tenant(), None);
+        assert_eq!(job.delivery().headers().get_all(name).iter().count(), 2);
+        assert_eq!((&**job.endpoint(), &**job.handler()), ("shop", "ship"));
+        assert_eq!((job.attempt().number, job.attempt().max), (2, 3));
+    }
+
+    #[test]
+    fn an_unusable_body_is_known_by_its_hash_as_in_the_inbox() {
+        let job = TestJob::new(fixtures::provider(), "[]").build();
+        assert!(job.delivery().event().is_err());
+        assert_eq!(
+            job.event_id(),
+            "sha256:4f53cda18c2baa0c0354bb5f9a3ecbe5ed12ab4d8e11ba873c2f11161202b945"
+        );
+    }
+}
