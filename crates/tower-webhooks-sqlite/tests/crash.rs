@@ -63,7 +63,10 @@ fn what_was_acknowledged_is_there_exactly_once_after_each_kill() {
 #[test]
 #[ignore = "the process that the test above kills"]
 fn stores_until_it_is_killed() {
-    let folder = std::env::var(FOLDER).unwrap();
+    // Called without a folder, by whoever runs all ignored tests, it has nothing to do.
+    let Ok(folder) = std::env::var(FOLDER) else {
+        return;
+    };
     let runtime = tokio::runtime::Runtime::new().unwrap();
     runtime.block_on(store_for_ever(Path::new(&folder)));
 }

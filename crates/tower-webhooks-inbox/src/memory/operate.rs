@@ -304,7 +304,7 @@ impl State {
                     job.last_error = Some(Text::from_static("the event was erased"));
                 }
                 // What is erased cannot run, so it must not block for ever either.
-                called.push((queue.unline(seq, job), job.handler.clone()));
+                called.push((queue.leave_line(seq, job), job.handler.clone()));
             }
         }
         let event = Arc::make_mut(&mut entry.event);

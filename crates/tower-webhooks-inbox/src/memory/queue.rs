@@ -109,7 +109,7 @@ impl Queue {
 
     /// Takes a job out of its line, for good.
     #[must_use]
-    pub(super) fn unline(&mut self, seq: EventSeq, job: &mut Job) -> Option<EventSeq> {
+    pub(super) fn leave_line(&mut self, seq: EventSeq, job: &mut Job) -> Option<EventSeq> {
         let name = job.line.take()?;
         self.lines.get_mut(&name)?.leave(seq);
         self.next_of(&name)
