@@ -161,7 +161,7 @@ impl Tx<'_> {
         // The reason may quote the body, and the ordering key is the sender's.
         self.run(
             "UPDATE event SET erased = 1, body = NULL, headers = NULL, ordering_key = NULL,
-                 unusable = iif(unusable IS NULL, NULL, 'erased')
+                 unusable = CASE WHEN unusable IS NULL THEN NULL ELSE 'erased' END
              WHERE seq = ?1",
             [seq],
         )?;
