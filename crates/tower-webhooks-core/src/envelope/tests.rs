@@ -230,3 +230,32 @@ fn the_payload_may_hold_any_letter() {
     let head = read(&simple(), body).unwrap();
     assert_eq!(head.data(), r#"{"name":"Jürgen"}"#);
 }
+
+#[test]
+fn joined_parts_have_one_reading() {
+    let envelope = Envelope::new("/type").with_id(Locator::joined(
+        ":",
+        [LocatorPart::any(["/a"]), LocatorPart::any(["/b"])],
+    ));
+    let id = |body| read(&envelope, body).map(|head| head.id().cloned().unwrap());
+    assert_eq!(id(r#"{"type":"t","a":"x","b":"y:z"}"#).unwrap(), "x:y:z");
+    for body in [
+        r#"{"type":"t","a":"x:y","b":"z"}"#,
+        r#"{"type":"t","a":"","b":"z"}"#,
+        r#"{"type":"t","a":"x","b":""}"#,
+    ] {
+        assert_eq!(id(body), Err(Unusable::IdMalformed), "{body}");
+    }
+}
+
+#[test]
+fn a_header_that_stands_twice_names_nothing() {
+    let name = HeaderName::from_static("x-event");
+    let envelope = Envelope::new(name.clone());
+    let mut headers = HeaderMap::new();
+    headers.append(&name, HeaderValue::from_static("push"));
+    let body = Bytes::from_static(b"{}");
+    assert!(envelope.read(&body, &headers).is_ok());
+    headers.append(&name, HeaderValue::from_static("push"));
+    assert_eq!(envelope.read(&body, &headers), Err(Unusable::TypeMalformed));
+}

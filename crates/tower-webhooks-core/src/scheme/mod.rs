@@ -410,3 +410,25 @@ impl Scheme {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_signed_header_counts_only_where_nothing_can_move_out_of_it() {
+        let id = HeaderName::from_static("x-id");
+        let covers = |parts: &[Part]| {
+            let scheme = HmacScheme::new(HeaderName::from_static("x-signature"))
+                .with_signed(parts.iter().cloned());
+            Scheme::Hmac(scheme).covers_header(&id)
+        };
+        let (header, dot) = (Part::Header(id.clone()), Part::literal("."));
+        assert!(covers(&[header.clone(), dot.clone(), Part::Body]));
+        assert!(covers(&[Part::Body, dot.clone(), header.clone()]));
+        assert!(!covers(&[header.clone(), Part::Body]));
+        assert!(!covers(&[Part::Timestamp, header.clone(), dot, Part::Body]));
+        assert!(!covers(&[header, Part::literal(""), Part::Body]));
+        assert!(!covers(&[Part::Body]));
+    }
+}
