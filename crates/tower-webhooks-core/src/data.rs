@@ -16,6 +16,27 @@ pub(crate) mod header_name {
     }
 }
 
+/// A header's name that may be absent.
+pub(crate) mod optional_header_name {
+    use http::HeaderName;
+    use serde::{Deserializer, Serialize, Serializer};
+
+    use super::header_name;
+
+    pub(crate) fn serialize<S: Serializer>(
+        name: &Option<HeaderName>,
+        to: S,
+    ) -> Result<S::Ok, S::Error> {
+        name.as_ref().map(HeaderName::as_str).serialize(to)
+    }
+
+    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(
+        from: D,
+    ) -> Result<Option<HeaderName>, D::Error> {
+        header_name::deserialize(from).map(Some)
+    }
+}
+
 /// A duration that may be switched off, in whole seconds or `"insecure-any-age"`.
 pub(crate) mod seconds {
     use std::time::Duration;

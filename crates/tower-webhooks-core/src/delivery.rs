@@ -5,7 +5,9 @@ use std::{fmt, sync::Arc, time::SystemTime};
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName};
 
-use crate::{EventHead, Provider, Text, Unusable};
+use crate::{
+    EventHead, Item, Opener, Provider, Text, Unusable, content::Content, envelope::Reading,
+};
 
 /// One authentic request: its bytes as received, when it came, and which
 /// secret matched. Cheap to clone.
@@ -25,7 +27,32 @@ struct Inner {
     received_at: SystemTime,
     headers: HeaderMap,
     body: Bytes,
-    event: Result<EventHead, Unusable>,
+    content: Option<Bytes>,
+    contents: Contents,
+}
+
+/// What a body holds.
+#[derive(Clone)]
+enum Contents {
+    One(Result<EventHead, Unusable>),
+    Several(Result<Arc<[Item]>, Unusable>),
+}
+
+impl Contents {
+    fn read(provider: &Provider, headers: &HeaderMap, content: &Result<Content, Unusable>) -> Self {
+        let envelope = provider.envelope();
+        let reading = content.as_ref().map_err(|reason| *reason);
+        let reading = reading.map(|content| Reading {
+            body: &content.body,
+            data: content.data.as_ref(),
+            headers,
+        });
+        if envelope.is_batch() {
+            Self::Several(reading.and_then(|reading| envelope.split(&reading).map(Arc::from)))
+        } else {
+            Self::One(reading.and_then(|reading| envelope.read(&reading)))
+        }
+    }
 }
 
 /// What the verifier hands over.
@@ -37,6 +64,7 @@ pub(crate) struct Verified<'r> {
     pub(crate) received_at: SystemTime,
     pub(crate) headers: &'r HeaderMap,
     pub(crate) body: Bytes,
+    pub(crate) content: Result<Content, Unusable>,
 }
 
 /// What an inbox kept of an authentic request.
@@ -85,10 +113,8 @@ impl fmt::Debug for Restored {
 
 impl Delivery {
     pub(crate) fn verified(verified: Verified<'_>) -> Self {
-        let event = verified
-            .provider
-            .envelope()
-            .read(&verified.body, verified.headers);
+        let content = verified.content;
+        let contents = Contents::read(&verified.provider, verified.headers, &content);
         Self(Arc::new(Inner {
             provider: verified.provider,
             tenant: verified.tenant,
@@ -97,7 +123,8 @@ impl Delivery {
             received_at: verified.received_at,
             headers: HeaderMap::new(),
             body: verified.body,
-            event,
+            content: content.ok().map(|content| content.body),
+            contents,
         }))
     }
 
@@ -107,7 +134,29 @@ impl Delivery {
     /// With bytes that did not come out of an inbox, nothing vouches for them.
     #[must_use]
     pub fn insecure_restore(provider: Arc<Provider>, stored: Restored) -> Self {
-        let event = provider.envelope().read(&stored.body, &stored.headers);
+        Self::restore(provider, stored, None)
+    }
+
+    /// As [`insecure_restore`](Self::insecure_restore), for a provider that
+    /// encrypts its payloads.
+    #[must_use]
+    pub fn insecure_restore_sealed(
+        provider: Arc<Provider>,
+        stored: Restored,
+        opener: &Opener,
+    ) -> Self {
+        Self::restore(provider, stored, Some(opener))
+    }
+
+    fn restore(provider: Arc<Provider>, stored: Restored, opener: Option<&Opener>) -> Self {
+        let content = Content::of_wire(
+            &provider,
+            &stored.headers,
+            &stored.body,
+            opener,
+            stored.received_at,
+        );
+        let contents = Contents::read(&provider, &stored.headers, &content);
         Self(Arc::new(Inner {
             provider,
             tenant: stored.tenant,
@@ -116,7 +165,8 @@ impl Delivery {
             received_at: stored.received_at,
             headers: stored.headers,
             body: stored.body,
-            event,
+            content: content.ok().map(|content| content.body),
+            contents,
         }))
     }
 
@@ -179,13 +229,39 @@ impl Delivery {
         &self.0.body
     }
 
+    /// The body without its compression and, where its whole was encrypted, its
+    /// encryption: nothing where they could not be undone.
+    #[must_use]
+    pub fn content(&self) -> Option<&Bytes> {
+        self.0.content.as_ref()
+    }
+
     /// What its envelope says of the event.
     ///
     /// # Errors
     ///
-    /// [`Unusable`] when the body is authentic but names no event.
+    /// [`Unusable`] when the body is authentic but names no event, and
+    /// [`Unusable::Batch`] when it holds several: they are its
+    /// [items](Self::items).
     pub fn event(&self) -> Result<&EventHead, Unusable> {
-        self.0.event.as_ref().map_err(|reason| *reason)
+        match &self.0.contents {
+            Contents::One(event) => event.as_ref().map_err(|reason| *reason),
+            Contents::Several(Ok(_)) => Err(Unusable::Batch),
+            Contents::Several(Err(reason)) => Err(*reason),
+        }
+    }
+
+    /// The events of a provider that puts several into one delivery, in their
+    /// order: none where the whole body cannot be used, which
+    /// [`event`](Self::event) then says. Nothing for a provider that sends one
+    /// at a time.
+    #[must_use]
+    pub fn items(&self) -> Option<&[Item]> {
+        match &self.0.contents {
+            Contents::One(_) => None,
+            Contents::Several(Ok(items)) => Some(items),
+            Contents::Several(Err(_)) => Some(&[]),
+        }
     }
 }
 

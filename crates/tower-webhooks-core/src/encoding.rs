@@ -1,5 +1,7 @@
 //! Strict decoding of digests and keys: one spelling for one value.
 
+use std::ops::RangeInclusive;
+
 use base64::{
     Engine as _, alphabet,
     engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig, general_purpose},
@@ -66,7 +68,43 @@ impl Digest {
     }
 }
 
+/// A signature of any length as a header claims it.
+#[derive(Clone)]
+pub(crate) enum Claim {
+    Long(Box<[u8]>),
+    Short(Digest),
+}
+
+impl Claim {
+    pub(crate) fn as_slice(&self) -> &[u8] {
+        match self {
+            Self::Long(bytes) => bytes,
+            Self::Short(digest) => digest.as_slice(),
+        }
+    }
+}
+
 impl Encoding {
+    /// Decodes a signature whose length differs from one to the next.
+    pub(crate) fn decode_signature(
+        self,
+        text: &[u8],
+        bytes: RangeInclusive<usize>,
+    ) -> Option<Box<[u8]>> {
+        // Nothing is decoded that is longer than the longest could be written.
+        if text.len() > bytes.end().checked_mul(2)? {
+            return None;
+        }
+        let decoded = match self {
+            Self::Hex if text.starts_with(b"0x") => None,
+            Self::Hex => const_hex::decode(text).ok(),
+            Self::Base64 => general_purpose::STANDARD.decode(text).ok(),
+            Self::Base64url if text.ends_with(b"=") => general_purpose::URL_SAFE.decode(text).ok(),
+            Self::Base64url => general_purpose::URL_SAFE_NO_PAD.decode(text).ok(),
+        }?;
+        bytes.contains(&decoded.len()).then(|| decoded.into())
+    }
+
     /// Decodes a digest of exactly `len` bytes, or nothing.
     pub(crate) fn decode_digest(self, text: &[u8], len: usize) -> Option<Digest> {
         let mut scratch = [0; SCRATCH];
@@ -176,6 +214,21 @@ mod tests {
         }
         for text in ["A", "AP8==", "AP_", "AP8 ", "A=P8"] {
             assert!(key_from_base64(text).is_none(), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_signature_of_changing_length_is_decoded_as_strictly() {
+        let decode =
+            |encoding: Encoding, text: &str| encoding.decode_signature(text.as_bytes(), 2..=3);
+        assert_eq!(decode(Encoding::Base64, "AP8=").unwrap()[..], [0, 255]);
+        assert_eq!(decode(Encoding::Base64url, "__8").unwrap()[..], [255, 255]);
+        assert_eq!(decode(Encoding::Hex, "00FFff").unwrap()[..], [0, 255, 255]);
+        for text in ["AP8", "AP9=", "AA==", "AAAAAA==", "AAAAAAAA", ""] {
+            assert!(decode(Encoding::Base64, text).is_none(), "{text}");
+        }
+        for text in ["00", "0x0000", "000", "00000000"] {
+            assert!(decode(Encoding::Hex, text).is_none(), "{text}");
         }
     }
 

@@ -95,6 +95,13 @@ pub(crate) fn blind(token: &[u8]) -> Digest {
     Digest::new(&Sha256::digest(token))
 }
 
+/// The plain SHA-256 of what `feed` hands over.
+pub(crate) fn sha256(feed: impl FnOnce(&mut dyn FnMut(&[u8]))) -> Digest {
+    let mut hash = Sha256::new();
+    feed(&mut |bytes| hash.update(bytes));
+    Digest::new(&hash.finalize())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -13,6 +13,12 @@ pub const MAX_SECRETS: usize = 4;
 /// What many providers' secrets begin with.
 pub(crate) const WHSEC: &str = "whsec_";
 
+/// What Standard Webhooks' public keys begin with.
+pub(crate) const WHPK: &str = "whpk_";
+
+/// What Standard Webhooks' private keys begin with.
+pub(crate) const WHSK: &str = "whsk_";
+
 /// One secret, as the provider hands it out. Wiped from memory on drop, and
 /// never printed.
 #[derive(Clone)]
@@ -28,11 +34,14 @@ impl Secret {
     /// # Errors
     ///
     /// [`SecretErrorKind::Empty`] when it is nothing but white space, or nothing
-    /// but the `whsec_` that many secrets begin with: a key that anybody can
-    /// guess verifies whatever a forger signs.
+    /// but the `whsec_`, `whpk_` or `whsk_` that many secrets begin with: a key
+    /// that anybody can guess verifies whatever a forger signs.
     pub fn new(text: impl Into<String>) -> Result<Self, SecretError> {
         let text = Zeroizing::new(text.into());
-        if text.strip_prefix(WHSEC).unwrap_or(&text).trim().is_empty() {
+        let mut behind = [WHSEC, WHPK, WHSK]
+            .iter()
+            .filter_map(|prefix| text.strip_prefix(prefix));
+        if behind.next().unwrap_or(&text).trim().is_empty() {
             return Err(SecretErrorKind::Empty.into());
         }
         Ok(Self {
@@ -239,7 +248,7 @@ pub enum SecretErrorKind {
     /// Empty, blank, or nothing behind its prefix.
     #[error("is empty")]
     Empty,
-    /// Not in the provider's form: not hexadecimal or not base64, or another
+    /// Not in the provider's form: not hexadecimal, base64 or PEM, or another
     /// kind of key.
     #[error("is not in the form that this provider's secrets have")]
     Malformed,
@@ -262,6 +271,9 @@ pub enum SecretErrorKind {
     /// Shorter than the provider's secrets are.
     #[error("is shorter than this provider's secrets are")]
     TooShort,
+    /// A public key for which anybody can make signatures that verify.
+    #[error("is a public key of small order, for which anybody can sign")]
+    Weak,
     /// The file cannot be read.
     #[error("names a file that cannot be read")]
     Unreadable,
@@ -316,7 +328,9 @@ mod tests {
 
     #[test]
     fn empty_and_blank_secrets_are_refused() {
-        for text in ["", " ", "\n", "\t\r\n ", "whsec_", "whsec_ ", "whsec_\n"] {
+        for text in [
+            "", " ", "\n", "\t\r\n ", "whsec_", "whsec_ ", "whsec_\n", "whpk_", "whsk_ ",
+        ] {
             assert_eq!(kind(Secrets::new(text)), SecretErrorKind::Empty, "{text:?}");
         }
     }

@@ -35,6 +35,19 @@ pub enum TimestampPlace {
     Field(String),
     /// A header of its own.
     Header(#[serde(with = "header_name")] HeaderName),
+    /// A JSON pointer into the body, where the body or this field of it is
+    /// signed.
+    Pointer(String),
+}
+
+impl TimestampPlace {
+    /// The JSON pointer, where it stands in the body.
+    pub(crate) fn pointer(&self) -> Option<&str> {
+        match self {
+            Self::Pointer(pointer) => Some(pointer),
+            Self::Field(_) | Self::Header(_) => None,
+        }
+    }
 }
 
 /// How a provider dates what it signs.
@@ -76,6 +89,14 @@ impl SignedTimestamp {
     #[must_use]
     pub fn in_field(field: impl Into<String>) -> Self {
         Self::at(TimestampPlace::Field(field.into()))
+    }
+
+    /// A timestamp in the body at a JSON pointer (RFC 6901), in seconds, with a
+    /// tolerance of 300 s in both directions. It is looked at when the body is
+    /// there, after everything else about the headers.
+    #[must_use]
+    pub fn in_body(pointer: impl Into<String>) -> Self {
+        Self::at(TimestampPlace::Pointer(pointer.into()))
     }
 
     const fn at(place: TimestampPlace) -> Self {

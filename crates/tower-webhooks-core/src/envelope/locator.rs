@@ -9,11 +9,12 @@ use crate::provider::{Mistake, ProviderError};
 
 const HEADER: &str = "header:";
 const EVENT_TYPE: &str = "event-type";
+const NAME_BESIDE: &str = "name-beside:";
 
 /// Where one value lies: at one place, or joined from several.
 ///
-/// As text, a place is a JSON pointer (RFC 6901), `header:NAME`, or
-/// `event-type` for the type that was found before.
+/// As text, a place is a JSON pointer (RFC 6901), `header:NAME`,
+/// `event-type` for the type that was found before, or `name-beside:NAME`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(from = "LocatorData", into = "LocatorData")]
 pub struct Locator {
@@ -39,6 +40,9 @@ pub enum Place {
     EventType,
     /// A header's value.
     Header(HeaderName),
+    /// The name of the one field of the body besides this one, where what
+    /// happened is told by which field is there.
+    NameBeside(String),
     /// A JSON pointer (RFC 6901) into the body; text or a whole number.
     Pointer(String),
 }
@@ -102,6 +106,7 @@ impl fmt::Display for Place {
         match self {
             Self::EventType => f.write_str(EVENT_TYPE),
             Self::Header(name) => write!(f, "{HEADER}{name}"),
+            Self::NameBeside(name) => write!(f, "{NAME_BESIDE}{name}"),
             Self::Pointer(pointer) => f.write_str(pointer),
         }
     }
@@ -144,6 +149,9 @@ impl TryFrom<String> for Place {
                 .map(Self::Header)
                 .map_err(|_| Mistake::HeaderName(text).into());
         }
+        if let Some(name) = text.strip_prefix(NAME_BESIDE) {
+            return Ok(Self::NameBeside(name.to_owned()));
+        }
         if text.starts_with('/') {
             return Ok(Self::Pointer(text));
         }
@@ -155,7 +163,7 @@ impl From<Place> for String {
     fn from(place: Place) -> Self {
         match place {
             Place::Pointer(pointer) => pointer,
-            Place::EventType | Place::Header(_) => place.to_string(),
+            Place::EventType | Place::Header(_) | Place::NameBeside(_) => place.to_string(),
         }
     }
 }

@@ -15,12 +15,11 @@ mod tests;
 
 use std::{fmt, time::SystemTime};
 
-use bytes::Bytes;
-use http::HeaderMap;
 use serde::{Deserialize, Serialize};
 
 pub use locator::{Locator, LocatorPart, Place};
 use read::Plan;
+pub(crate) use read::Reading;
 
 use crate::{Text, provider::Mistake, timestamp::TimeUnit};
 
@@ -42,9 +41,29 @@ struct EnvelopeData {
     time: Option<Locator>,
     #[serde(default = "rfc_3339")]
     time_unit: TimeUnit,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    ordering_key: Option<Locator>,
     /// A JSON pointer; the empty one is the whole body.
     #[serde(default)]
     data: String,
+    #[serde(default)]
+    format: BodyFormat,
+    /// A JSON pointer that ends in `/*`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    batch: Option<String>,
+}
+
+/// How a body is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+#[non_exhaustive]
+pub enum BodyFormat {
+    /// `application/x-www-form-urlencoded`. Its fields are read as those of a
+    /// JSON object of text; a name that stands there several times has a list.
+    Form,
+    /// One JSON document. The default, since nearly every provider sends it.
+    #[default]
+    Json,
 }
 
 const fn rfc_3339() -> TimeUnit {
@@ -66,7 +85,10 @@ impl Envelope {
             id: None,
             time: None,
             time_unit: rfc_3339(),
+            ordering_key: None,
             data: String::new(),
+            format: BodyFormat::Json,
+            batch: None,
         })
     }
 
@@ -91,12 +113,65 @@ impl Envelope {
         self
     }
 
+    /// What handlers may order an event's jobs by, such as an account, lies
+    /// there: in one or several fields of the body, which the signature must
+    /// cover. Default none.
+    ///
+    /// A key is like an id: text of 1 to 255 printable ASCII characters, or a
+    /// whole number. **An event in which it is missing, or something else, has
+    /// no key, and its jobs wait for no others.**
+    #[must_use]
+    pub fn with_ordering_key(mut self, key: impl Into<Locator>) -> Self {
+        self.data.ordering_key = Some(key.into());
+        Self::from(self.data)
+    }
+
     /// The payload that handlers decode lies at this JSON pointer. The
     /// default is the whole body.
     #[must_use]
     pub fn with_data(mut self, pointer: impl Into<String>) -> Self {
         self.data.data = pointer.into();
         Self::from(self.data)
+    }
+
+    /// Replaces how the body is written. The default is JSON.
+    #[must_use]
+    pub const fn with_format(mut self, format: BodyFormat) -> Self {
+        self.data.format = format;
+        self
+    }
+
+    /// A delivery holds several events: the elements of the list that this JSON
+    /// pointer names, which ends in `/*`. The other places point into one
+    /// element with the same beginning, and into what surrounds the list
+    /// without it.
+    ///
+    /// ```
+    /// use tower_webhooks_core::provider::Envelope;
+    ///
+    /// // {"sender":"acme","events":[{"kind":"paid","id":"1"},…]}
+    /// let envelope = Envelope::new("/events/*/kind")
+    ///     .with_id("/events/*/id")
+    ///     .with_data("/events/*")
+    ///     .with_batch("/events/*");
+    /// assert!(envelope.is_batch());
+    /// ```
+    #[must_use]
+    pub fn with_batch(mut self, pointer: impl Into<String>) -> Self {
+        self.data.batch = Some(pointer.into());
+        Self::from(self.data)
+    }
+
+    /// How the body is written.
+    #[must_use]
+    pub const fn format(&self) -> BodyFormat {
+        self.data.format
+    }
+
+    /// Whether a delivery holds several events.
+    #[must_use]
+    pub const fn is_batch(&self) -> bool {
+        self.data.batch.is_some()
     }
 
     /// Where the type lies.
@@ -117,6 +192,12 @@ impl Envelope {
         self.data.time.as_ref()
     }
 
+    /// Where the ordering key lies, if there is one.
+    #[must_use]
+    pub const fn ordering_key(&self) -> Option<&Locator> {
+        self.data.ordering_key.as_ref()
+    }
+
     /// Where the payload lies.
     #[must_use]
     pub fn data(&self) -> &str {
@@ -127,8 +208,12 @@ impl Envelope {
         self.plan.mistake.as_ref()
     }
 
-    pub(crate) fn read(&self, body: &Bytes, headers: &HeaderMap) -> Result<EventHead, Unusable> {
-        read::read(&self.data, &self.plan, body, headers)
+    pub(crate) fn read(&self, reading: &Reading<'_>) -> Result<EventHead, Unusable> {
+        read::read(&self.data, &self.plan, reading)
+    }
+
+    pub(crate) fn split(&self, reading: &Reading<'_>) -> Result<Vec<Item>, Unusable> {
+        read::split(&self.data, &self.plan, reading)
     }
 }
 
@@ -161,6 +246,7 @@ pub struct EventHead {
     event_type: Text,
     id: Option<Text>,
     occurred_at: Option<SystemTime>,
+    ordering_key: Option<Text>,
     data: Text,
 }
 
@@ -184,6 +270,13 @@ impl EventHead {
         self.occurred_at
     }
 
+    /// What the event's jobs may be ordered by, where the envelope says where
+    /// that lies and it is there: 1 to 255 printable ASCII characters.
+    #[must_use]
+    pub const fn ordering_key(&self) -> Option<&Text> {
+        self.ordering_key.as_ref()
+    }
+
     /// The payload, as JSON text; `null` where the envelope has none.
     #[must_use]
     pub const fn data(&self) -> &Text {
@@ -197,7 +290,62 @@ impl fmt::Debug for EventHead {
             .field("event_type", &self.event_type)
             .field("id", &self.id)
             .field("occurred_at", &self.occurred_at)
+            .field("ordering_key", &self.ordering_key)
             .field("data_bytes", &self.data.len())
+            .finish()
+    }
+}
+
+/// One of the events of a delivery.
+///
+/// `Debug` prints the length of its JSON in place of it.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Item {
+    index: usize,
+    id: Text,
+    event: Result<EventHead, Unusable>,
+    json: Text,
+}
+
+impl Item {
+    /// Its place in the delivery, counted from 0.
+    #[must_use]
+    pub const fn index(&self) -> usize {
+        self.index
+    }
+
+    /// What a redelivery of the same event has too: the provider's id, or the
+    /// SHA-256 of the event's own bytes in hexadecimal, with `-2` behind it for
+    /// the second of two equal ones in one delivery.
+    #[must_use]
+    pub const fn id(&self) -> &Text {
+        &self.id
+    }
+
+    /// What its envelope says.
+    ///
+    /// # Errors
+    ///
+    /// [`Unusable`] when this event cannot be used; the others of its delivery
+    /// still can.
+    pub fn event(&self) -> Result<&EventHead, Unusable> {
+        self.event.as_ref().map_err(|reason| *reason)
+    }
+
+    /// The event's own part of the body.
+    #[must_use]
+    pub const fn json(&self) -> &Text {
+        &self.json
+    }
+}
+
+impl fmt::Debug for Item {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Item")
+            .field("index", &self.index)
+            .field("id", &self.id)
+            .field("event", &self.event)
+            .field("json_bytes", &self.json.len())
             .finish()
     }
 }
@@ -206,6 +354,10 @@ impl fmt::Debug for EventHead {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, thiserror::Error)]
 #[non_exhaustive]
 pub enum Unusable {
+    /// The body holds several events: ask for its
+    /// [items](crate::Delivery::items).
+    #[error("the body holds several events")]
+    Batch,
     /// A field of the envelope stands in the body twice: two readers could
     /// see two events.
     #[error("a field of the envelope stands in the body twice")]
@@ -216,18 +368,34 @@ pub enum Unusable {
     /// The envelope has no id although this provider sends one.
     #[error("the envelope has no event id")]
     IdMissing,
+    /// The body is not a form in UTF-8 of at most 1,000 fields.
+    #[error("the body is not a form")]
+    NotAForm,
+    /// The body has no list where its events should lie.
+    #[error("the body has no list of events")]
+    NotAList,
+    /// The body could not be inflated: its coding is not declared, it is not one
+    /// whole stream, or it becomes too large.
+    #[error("the body cannot be inflated")]
+    NotInflated,
     /// The body is JSON, but no object that could hold an envelope.
     #[error("the body is not a JSON object")]
     NotAnObject,
     /// The body is not one JSON document in UTF-8.
     #[error("the body is not one JSON document")]
     NotJson,
+    /// The body holds more than 10,000 events.
+    #[error("the body holds more than 10,000 events")]
+    TooManyItems,
     /// The event type is not text of 1 to 255 printable ASCII characters.
     #[error("the event type is not 1 to 255 printable ASCII characters")]
     TypeMalformed,
     /// The envelope names no event type.
     #[error("the envelope names no event type")]
     TypeMissing,
+    /// The body could not be decrypted. Why not is not said.
+    #[error("the body cannot be decrypted")]
+    Undecryptable,
 }
 
 impl Unusable {
@@ -235,13 +403,19 @@ impl Unusable {
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
+            Self::Batch => "batch",
             Self::DuplicateField => "duplicate-field",
             Self::IdMalformed => "id-malformed",
             Self::IdMissing => "id-missing",
+            Self::NotAForm => "not-a-form",
+            Self::NotAList => "not-a-list",
             Self::NotAnObject => "not-an-object",
+            Self::NotInflated => "not-inflated",
             Self::NotJson => "not-json",
+            Self::TooManyItems => "too-many-items",
             Self::TypeMalformed => "type-malformed",
             Self::TypeMissing => "type-missing",
+            Self::Undecryptable => "undecryptable",
         }
     }
 }

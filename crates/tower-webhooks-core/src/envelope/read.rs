@@ -1,81 +1,54 @@
 //! Reads an envelope in one pass, without building a tree of the body.
 
-use std::{borrow::Cow, fmt, time::SystemTime};
+use std::{collections::HashMap, time::SystemTime};
 
 use bytes::Bytes;
 use http::HeaderMap;
-use serde::{
-    Deserializer as _,
-    de::{self, DeserializeSeed, IgnoredAny, MapAccess, Visitor},
-};
+use serde::{Deserializer as _, de};
 use serde_json::value::RawValue;
+use sha2::{Digest as _, Sha256};
 
-use super::{EnvelopeData, EventHead, Locator, Place, Unusable};
-use crate::{Text, provider::Mistake, timestamp::from_unix_ms};
-
-/// How many places in the body one envelope may name.
-const MAX_SLOTS: usize = 12;
+use super::{BodyFormat, EnvelopeData, EventHead, Item, Locator, Place, Unusable};
+use crate::{
+    Text, form,
+    pointers::{Pointers, Slots, Value, elements, split_each},
+    provider::Mistake,
+    timestamp::from_unix_ms,
+};
 
 /// The longest event type or id.
 const MAX_NAME_BYTES: usize = 255;
 
-/// The JSON pointers of an envelope as one tree, so that one pass over the
-/// body finds them all.
+/// How many events one delivery may hold: ten times what any provider sends.
+pub(super) const MAX_ITEMS: usize = 10_000;
+
+/// Where the places of an envelope lie: in the whole body, or in one element
+/// of the list that holds several events.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Plan {
-    root: Node,
-    pointers: Vec<String>,
+    whole: Pointers,
+    item: Pointers,
+    /// The pointer to the list, where there is one.
+    list: Option<String>,
     pub(super) mistake: Option<Mistake>,
 }
-
-#[derive(Debug, Clone, Default)]
-struct Node {
-    key: String,
-    /// Its bit among its parent's children.
-    bit: u64,
-    slot: Option<usize>,
-    /// Few, so that looking at each is faster than any map.
-    children: Vec<Self>,
-}
-
-impl Node {
-    /// Gives the node that these tokens lead to a slot, and grows it where
-    /// there was none.
-    fn descend(&mut self, mut tokens: impl Iterator<Item = String>, slot: usize) {
-        let Some(key) = tokens.next() else {
-            self.slot = Some(slot);
-            return;
-        };
-        if let Some(child) = self.children.iter_mut().find(|child| child.key == key) {
-            return child.descend(tokens, slot);
-        }
-        let mut child = Self {
-            key,
-            bit: bit(self.children.len()),
-            ..Self::default()
-        };
-        child.descend(tokens, slot);
-        self.children.push(child);
-    }
-}
-
-/// There are never more children than slots.
-fn bit(number: usize) -> u64 {
-    u32::try_from(number)
-        .ok()
-        .and_then(|number| 1_u64.checked_shl(number))
-        .unwrap_or(0)
-}
-
-type Slots<'b> = [Option<&'b RawValue>; MAX_SLOTS];
 
 impl Plan {
     pub(super) fn new(data: &EnvelopeData) -> Self {
         let mut plan = Self::default();
-        let places = [Some(&data.event_type), data.id.as_ref(), data.time.as_ref()]
-            .into_iter()
-            .flatten()
-            .flat_map(Locator::places);
+        if let Some(batch) = &data.batch {
+            match split_each(batch) {
+                Some((list, "")) => plan.list = Some(list.to_owned()),
+                _ => plan.mistake = Some(Mistake::Batch(batch.clone())),
+            }
+        }
+        let locators = [
+            Some(&data.event_type),
+            data.id.as_ref(),
+            data.time.as_ref(),
+            data.ordering_key.as_ref(),
+        ];
+        let places = locators.into_iter().flatten().flat_map(Locator::places);
         for place in places {
             if let Place::Pointer(pointer) = place {
                 plan.add(pointer);
@@ -95,199 +68,137 @@ impl Plan {
     }
 
     fn add(&mut self, pointer: &str) {
-        if self.slot(pointer).is_some() {
-            return;
+        let added = match self.inside(pointer) {
+            Some("") => Ok(()),
+            Some(rest) if split_each(rest).is_none() => self.item.add(rest),
+            None if split_each(pointer).is_none() => self.whole.add(pointer),
+            Some(_) | None => Err(Mistake::Place(pointer.to_owned())),
+        };
+        if let Err(mistake) = added {
+            self.mistake = Some(mistake);
         }
-        if !pointer.starts_with('/') {
-            self.mistake = Some(Mistake::Place(pointer.to_owned()));
-            return;
-        }
-        let slot = self.pointers.len();
-        if slot >= MAX_SLOTS {
-            self.mistake = Some(Mistake::TooManyPlaces);
-            return;
-        }
-        self.pointers.push(pointer.to_owned());
-        let tokens = pointer
-            .split('/')
-            .skip(1)
-            .map(|token| token.replace("~1", "/").replace("~0", "~"));
-        self.root.descend(tokens, slot);
     }
 
-    fn slot(&self, pointer: &str) -> Option<usize> {
-        self.pointers.iter().position(|known| known == pointer)
+    /// What a pointer wants of one element, where it points into the list.
+    fn inside<'p>(&self, pointer: &'p str) -> Option<&'p str> {
+        let (list, rest) = split_each(pointer)?;
+        (Some(list) == self.list.as_deref()).then_some(rest)
     }
 }
 
+/// What an envelope is read from.
+pub(crate) struct Reading<'r> {
+    /// The body, decrypted where its whole was encrypted.
+    pub(crate) body: &'r Bytes,
+    /// The payload, where only that was encrypted.
+    pub(crate) data: Option<&'r Bytes>,
+    pub(crate) headers: &'r HeaderMap,
+}
+
+/// Reads the one event of a delivery.
 pub(super) fn read(
     envelope: &EnvelopeData,
     plan: &Plan,
-    body: &Bytes,
-    headers: &HeaderMap,
+    reading: &Reading<'_>,
 ) -> Result<EventHead, Unusable> {
-    // Looked at once, as a whole: every part of it is text then.
-    let body = &Text::from_utf8(body.clone()).ok_or(Unusable::NotJson)?;
-    let mut slots = Slots::default();
-    let mut duplicate = false;
-    fill(&plan.root, body, &mut slots, &mut duplicate)?;
-    let source = Source {
+    if plan.list.is_some() {
+        return Err(Unusable::Batch);
+    }
+    let body = &text(envelope.format, reading.body)?;
+    let mut whole = Slots::default();
+    plan.whole.find(body, &mut whole)?;
+    let opened = reading.data.map(json).transpose()?;
+    Source {
         plan,
-        slots: &slots,
         body,
-        headers,
-    };
-    let event_type = match source.name(&envelope.event_type, None) {
-        Found::Text(text) => text,
-        Found::Nothing => return Err(Unusable::TypeMissing),
-        Found::Malformed => return Err(Unusable::TypeMalformed),
-    };
-    let id = match &envelope.id {
-        None => None,
-        Some(locator) => match source.name(locator, Some(&event_type)) {
-            Found::Text(text) => Some(text),
-            Found::Nothing => return Err(Unusable::IdMissing),
-            Found::Malformed => return Err(Unusable::IdMalformed),
-        },
-    };
-    let occurred_at = envelope
-        .time
-        .as_ref()
-        .and_then(|locator| source.time(locator, envelope));
-    let data = if envelope.data.is_empty() {
-        body.clone()
-    } else {
-        match plan.slot(&envelope.data).and_then(|slot| source.raw(slot)) {
-            Some(raw) => body.slice_ref(raw.get()),
-            None => Text::from_static("null"),
-        }
-    };
-    Ok(EventHead {
-        event_type,
-        id,
-        occurred_at,
-        data,
-    })
+        whole: &whole,
+        item: &Slots::default(),
+        element: None,
+        opened: opened.as_ref(),
+        headers: reading.headers,
+    }
+    .event(envelope)
 }
 
-/// Walks the whole body once, so that a body with anything wrong anywhere is
-/// found out before it is routed.
-fn fill<'b>(
-    node: &Node,
-    json: &'b str,
-    slots: &mut Slots<'b>,
-    duplicate: &mut bool,
-) -> Result<(), Unusable> {
-    let mut reader = serde_json::Deserializer::from_str(json);
-    let walked = reader.deserialize_any(Walk {
-        node,
-        slots,
-        duplicate,
+/// Reads every event of a delivery that holds several; one that cannot be used
+/// keeps its place, and spoils none of the others.
+pub(super) fn split(
+    envelope: &EnvelopeData,
+    plan: &Plan,
+    reading: &Reading<'_>,
+) -> Result<Vec<Item>, Unusable> {
+    let list = plan.list.as_deref().ok_or(Unusable::NotAList)?;
+    let body = &text(envelope.format, reading.body)?;
+    let mut whole = Slots::default();
+    match plan.whole.find(body, &mut whole) {
+        // The list may be the whole body.
+        Ok(()) | Err(Unusable::NotAnObject) => {}
+        Err(error) => return Err(error),
+    }
+    let root: &RawValue = serde_json::from_str(body).map_err(|_| Unusable::NotJson)?;
+    let elements = elements(root, list)?;
+    if elements.len() > MAX_ITEMS {
+        return Err(Unusable::TooManyItems);
+    }
+    let mut seen: HashMap<Text, usize> = HashMap::new();
+    let items = elements.into_iter().enumerate().map(|(index, element)| {
+        let mut item = Slots::default();
+        let event = plan.item.find(element.get(), &mut item).and_then(|()| {
+            Source {
+                plan,
+                body,
+                whole: &whole,
+                item: &item,
+                element: Some(element),
+                opened: None,
+                headers: reading.headers,
+            }
+            .event(envelope)
+        });
+        let json = body.slice_ref(element.get());
+        let id = match event.as_ref().ok().and_then(EventHead::id) {
+            Some(id) => id.clone(),
+            None => nth(digest(&json), &mut seen),
+        };
+        Item {
+            index,
+            id,
+            event,
+            json,
+        }
     });
-    let object = match walked {
-        Ok(object) => object,
-        Err(_) if *duplicate => return Err(Unusable::DuplicateField),
-        Err(_) => return Err(Unusable::NotJson),
-    };
-    reader.end().map_err(|_| Unusable::NotJson)?;
-    if object {
-        Ok(())
-    } else {
-        Err(Unusable::NotAnObject)
+    Ok(items.collect())
+}
+
+/// Two equal elements of one delivery are two events.
+fn nth(digest: Text, seen: &mut HashMap<Text, usize>) -> Text {
+    let count = seen.entry(digest.clone()).or_default();
+    *count = count.saturating_add(1);
+    match *count {
+        1 => digest,
+        count => Text::from(format!("{digest}-{count}")),
     }
 }
 
-struct Walk<'n, 's, 'b> {
-    node: &'n Node,
-    slots: &'s mut Slots<'b>,
-    duplicate: &'s mut bool,
+fn digest(json: &str) -> Text {
+    Text::from(const_hex::encode(Sha256::digest(json)))
 }
 
-impl<'b> Visitor<'b> for Walk<'_, '_, 'b> {
-    /// Whether it was an object.
-    type Value = bool;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a JSON document")
-    }
-
-    fn visit_map<A: MapAccess<'b>>(self, mut map: A) -> Result<bool, A::Error> {
-        let mut seen = 0_u64;
-        while let Some(wanted) = map.next_key_seed(Key(&self.node.children))? {
-            let Some(child) = wanted else {
-                map.next_value::<IgnoredAny>()?;
-                continue;
-            };
-            if seen & child.bit != 0 {
-                *self.duplicate = true;
-                return Err(de::Error::custom("duplicate field"));
-            }
-            seen |= child.bit;
-            let raw: &'b RawValue = map.next_value()?;
-            if let Some(slot) = child.slot.and_then(|slot| self.slots.get_mut(slot)) {
-                *slot = Some(raw);
-            }
-            if !child.children.is_empty() {
-                match fill(child, raw.get(), self.slots, self.duplicate) {
-                    Ok(()) | Err(Unusable::NotAnObject) => {}
-                    Err(error) => return Err(de::Error::custom(error)),
-                }
-            }
-        }
-        Ok(true)
-    }
-
-    fn visit_seq<A: de::SeqAccess<'b>>(self, mut list: A) -> Result<bool, A::Error> {
-        while list.next_element::<IgnoredAny>()?.is_some() {}
-        Ok(false)
-    }
-
-    fn visit_bool<E>(self, _: bool) -> Result<bool, E> {
-        Ok(false)
-    }
-
-    fn visit_i64<E>(self, _: i64) -> Result<bool, E> {
-        Ok(false)
-    }
-
-    fn visit_u64<E>(self, _: u64) -> Result<bool, E> {
-        Ok(false)
-    }
-
-    fn visit_f64<E>(self, _: f64) -> Result<bool, E> {
-        Ok(false)
-    }
-
-    fn visit_str<E>(self, _: &str) -> Result<bool, E> {
-        Ok(false)
-    }
-
-    fn visit_unit<E>(self) -> Result<bool, E> {
-        Ok(false)
+/// Looked at once, as a whole: every part of it is text then.
+fn text(format: BodyFormat, body: &Bytes) -> Result<Text, Unusable> {
+    match format {
+        BodyFormat::Form => form::to_json(body)
+            .and_then(Text::from_utf8)
+            .ok_or(Unusable::NotAForm),
+        BodyFormat::Json => Text::from_utf8(body.clone()).ok_or(Unusable::NotJson),
     }
 }
 
-/// Which of the wanted fields a key names; escapes in it are undone first.
-struct Key<'n>(&'n [Node]);
-
-impl<'b, 'n> DeserializeSeed<'b> for Key<'n> {
-    type Value = Option<&'n Node>;
-
-    fn deserialize<D: de::Deserializer<'b>>(self, from: D) -> Result<Self::Value, D::Error> {
-        from.deserialize_str(self)
-    }
-}
-
-impl<'n> Visitor<'_> for Key<'n> {
-    type Value = Option<&'n Node>;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a key")
-    }
-
-    fn visit_str<E>(self, key: &str) -> Result<Self::Value, E> {
-        Ok(self.0.iter().find(|node| node.key == key))
-    }
+/// A text that is one JSON value.
+fn json(text: &Bytes) -> Result<Text, Unusable> {
+    let text = Text::from_utf8(text.clone()).ok_or(Unusable::NotJson)?;
+    let value: &RawValue = serde_json::from_str(&text).map_err(|_| Unusable::NotJson)?;
+    Ok(text.slice_ref(value.get()))
 }
 
 enum Found {
@@ -298,12 +209,61 @@ enum Found {
 
 struct Source<'r, 'b> {
     plan: &'r Plan,
-    slots: &'r Slots<'b>,
-    body: &'r Text,
+    body: &'b Text,
+    whole: &'r Slots<'b>,
+    item: &'r Slots<'b>,
+    /// The element itself, where the event is one of several.
+    element: Option<&'b RawValue>,
+    /// The payload, where it was encrypted.
+    opened: Option<&'r Text>,
     headers: &'r HeaderMap,
 }
 
 impl<'b> Source<'_, 'b> {
+    fn event(&self, envelope: &EnvelopeData) -> Result<EventHead, Unusable> {
+        let event_type = match self.name(&envelope.event_type, None) {
+            Found::Text(text) => text,
+            Found::Nothing => return Err(Unusable::TypeMissing),
+            Found::Malformed => return Err(Unusable::TypeMalformed),
+        };
+        let id = match &envelope.id {
+            None => None,
+            Some(locator) => match self.name(locator, Some(&event_type)) {
+                Found::Text(text) => Some(text),
+                Found::Nothing => return Err(Unusable::IdMissing),
+                Found::Malformed => return Err(Unusable::IdMalformed),
+            },
+        };
+        let occurred_at = envelope
+            .time
+            .as_ref()
+            .and_then(|locator| self.time(locator, envelope));
+        let ordering_key = envelope.ordering_key.as_ref().and_then(|locator| {
+            match self.name(locator, Some(&event_type)) {
+                Found::Text(text) => Some(text),
+                // No reason to set an event aside: it waits for no others.
+                Found::Nothing | Found::Malformed => None,
+            }
+        });
+        let data = if let Some(opened) = self.opened {
+            opened.clone()
+        } else if envelope.data.is_empty() {
+            self.body.clone()
+        } else {
+            match self.raw(&envelope.data) {
+                Some(raw) => self.body.slice_ref(raw.get()),
+                None => Text::from_static("null"),
+            }
+        };
+        Ok(EventHead {
+            event_type,
+            id,
+            occurred_at,
+            ordering_key,
+            data,
+        })
+    }
+
     /// A type or an id: every part present, and fit to be a name. Parts that
     /// are joined have one reading: no part but the last holds what joins them.
     fn name(&self, locator: &Locator, event_type: Option<&Text>) -> Found {
@@ -353,41 +313,39 @@ impl<'b> Source<'_, 'b> {
                         .map_or(Found::Malformed, |text| Found::Text(Text::from(text))),
                 }
             }
-            Place::Pointer(pointer) => {
-                match self.plan.slot(pointer).and_then(|slot| self.raw(slot)) {
-                    None => Found::Nothing,
-                    Some(raw) => self.unquote(raw),
+            Place::NameBeside(known) => {
+                self.name_beside(known)
+                    .map_or(Found::Nothing, |name| match name {
+                        Some(name) => Found::Text(name),
+                        None => Found::Malformed,
+                    })
+            }
+            Place::Pointer(pointer) => match self.raw(pointer).map(Value::of) {
+                None | Some(Value::Nothing) => Found::Nothing,
+                Some(Value::Text(std::borrow::Cow::Borrowed(text))) => {
+                    Found::Text(self.body.slice_ref(text))
                 }
-            }
+                Some(Value::Text(std::borrow::Cow::Owned(text))) => Found::Text(Text::from(text)),
+                Some(Value::Other) => Found::Malformed,
+            },
         }
     }
 
-    fn raw(&self, slot: usize) -> Option<&'b RawValue> {
-        self.slots.get(slot).copied().flatten()
+    fn raw(&self, pointer: &str) -> Option<&'b RawValue> {
+        let (pointers, slots, rest) = match self.plan.inside(pointer) {
+            Some("") => return self.element,
+            Some(rest) => (&self.plan.item, self.item, rest),
+            None => (&self.plan.whole, self.whole, pointer),
+        };
+        let slot = pointers.slot(rest)?;
+        slots.get(slot).copied().flatten()
     }
 
-    /// Text without its quotes, sharing the body's memory unless it holds an
-    /// escape; a whole number as its digits.
-    fn unquote(&self, raw: &'b RawValue) -> Found {
-        let json = raw.get();
-        if json == "null" {
-            return Found::Nothing;
-        }
-        if let Some(inner) = json
-            .strip_prefix('"')
-            .and_then(|rest| rest.strip_suffix('"'))
-        {
-            if !inner.contains('\\') {
-                return Found::Text(self.body.slice_ref(inner));
-            }
-            return serde_json::from_str::<Cow<'_, str>>(json).map_or(Found::Malformed, |text| {
-                Found::Text(Text::from(text.into_owned()))
-            });
-        }
-        if json.bytes().all(|byte| byte.is_ascii_digit()) {
-            return Found::Text(Text::from(json));
-        }
-        Found::Malformed
+    /// The name of the one field besides `known`: nothing where there is none,
+    /// and no name where there are several.
+    fn name_beside(&self, known: &str) -> Option<Option<Text>> {
+        let mut reader = serde_json::Deserializer::from_str(self.body);
+        reader.deserialize_map(Beside(known)).ok()?
     }
 
     /// An unreadable time is no reason to set an event aside.
@@ -397,6 +355,29 @@ impl<'b> Source<'_, 'b> {
             return None;
         };
         from_unix_ms(envelope.time_unit.parse_ms(text.as_bytes())?)
+    }
+}
+
+struct Beside<'k>(&'k str);
+
+impl<'b> de::Visitor<'b> for Beside<'_> {
+    type Value = Option<Option<Text>>;
+
+    fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("an object")
+    }
+
+    fn visit_map<A: de::MapAccess<'b>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+        let mut found = None;
+        while let Some((name, _)) = map.next_entry::<String, de::IgnoredAny>()? {
+            if name != self.0 {
+                found = Some(match found {
+                    None => Some(Text::from(name)),
+                    Some(_) => None,
+                });
+            }
+        }
+        Ok(found)
     }
 }
 

@@ -6,8 +6,8 @@ use http::{HeaderName, header};
 use serde::{Deserialize, Serialize};
 
 use super::{
-    AlsoSent, Answers, Envelope, Events, Locator, Place, ProviderError, ReplyRule, Retries, Scheme,
-    SignedTimestamp,
+    AlsoSent, Answers, Compression, Encryption, Envelope, Events, Handshake, Locator,
+    PayloadSecret, Place, ProviderError, ReplyRule, Retries, Scheme, SignedTimestamp,
 };
 use crate::{Rejection, Screened, Text};
 
@@ -27,6 +27,12 @@ struct ProviderData {
     source: Option<Text>,
     scheme: Scheme,
     envelope: Envelope,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    encryption: Option<Encryption>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    compression: Option<Compression>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    handshakes: Vec<Handshake>,
     #[serde(default)]
     answers: Answers,
     #[serde(default)]
@@ -63,6 +69,9 @@ impl Provider {
             source: None,
             scheme,
             envelope,
+            encryption: None,
+            compression: None,
+            handshakes: Vec::new(),
             answers: Answers::default(),
             retries: Retries::default(),
             events: Events::default(),
@@ -99,6 +108,36 @@ impl Provider {
     #[must_use]
     pub fn with_envelope(mut self, envelope: Envelope) -> Self {
         self.0.envelope = envelope;
+        self
+    }
+
+    /// Says where its events name what handlers may order jobs by, such as an
+    /// account: see [`Envelope::with_ordering_key`]. The default is nowhere.
+    #[must_use]
+    pub fn with_ordering_key(mut self, key: impl Into<Locator>) -> Self {
+        self.0.envelope = self.0.envelope.with_ordering_key(key);
+        self
+    }
+
+    /// Says how its payloads are encrypted. The default is not at all.
+    #[must_use]
+    pub fn with_encryption(mut self, encryption: Encryption) -> Self {
+        self.0.encryption = Some(encryption);
+        self
+    }
+
+    /// Says how its bodies may be compressed. The default is not at all.
+    #[must_use]
+    pub fn with_compression(mut self, compression: Compression) -> Self {
+        self.0.compression = Some(compression);
+        self
+    }
+
+    /// Says how it makes sure that a receiver is there. The default is not at
+    /// all.
+    #[must_use]
+    pub fn with_handshakes(mut self, handshakes: impl IntoIterator<Item = Handshake>) -> Self {
+        self.0.handshakes = handshakes.into_iter().collect();
         self
     }
 
@@ -197,6 +236,31 @@ impl Provider {
         &self.0.envelope
     }
 
+    /// How its payloads are encrypted.
+    #[must_use]
+    pub const fn encryption(&self) -> Option<&Encryption> {
+        self.0.encryption.as_ref()
+    }
+
+    /// How its bodies may be compressed.
+    #[must_use]
+    pub const fn compression(&self) -> Option<&Compression> {
+        self.0.compression.as_ref()
+    }
+
+    /// How it makes sure that a receiver is there.
+    #[must_use]
+    pub fn handshakes(&self) -> &[Handshake] {
+        &self.0.handshakes
+    }
+
+    /// Whether its payloads are opened by a secret of their own.
+    #[must_use]
+    pub fn needs_payload_secrets(&self) -> bool {
+        self.encryption()
+            .is_some_and(|encryption| encryption.secret() == PayloadSecret::Own)
+    }
+
     /// What it is answered.
     #[must_use]
     pub const fn answers(&self) -> &Answers {
@@ -287,6 +351,26 @@ impl Provider {
             .is_some_and(|locator| self.signs(locator))
     }
 
+    /// Whether a request cannot come again under another id: the signature covers
+    /// the id, or it is read from the body alone, so that another id makes another
+    /// body. With a shared token that is all there is: whoever has seen the token
+    /// can write any body.
+    #[must_use]
+    pub fn binds_id(&self) -> bool {
+        self.0
+            .envelope
+            .id()
+            .is_some_and(|locator| self.signs(locator) || self.is_of_body(locator))
+    }
+
+    fn is_of_body(&self, locator: &Locator) -> bool {
+        locator.places().all(|place| match place {
+            Place::EventType => self.is_of_body(self.0.envelope.event_type()),
+            Place::Header(_) => false,
+            Place::NameBeside(_) | Place::Pointer(_) => true,
+        })
+    }
+
     /// Whether the event's type is covered by the signature.
     #[must_use]
     pub fn signs_type(&self) -> bool {
@@ -297,7 +381,9 @@ impl Provider {
         locator.places().all(|place| match place {
             Place::EventType => self.signs(self.0.envelope.event_type()),
             Place::Header(name) => self.0.scheme.covers_header(name),
-            Place::Pointer(_) => self.0.scheme.covers_body(),
+            Place::NameBeside(_) => self.0.scheme.covers_body(),
+            // Of one event among several only its own bytes count.
+            Place::Pointer(pointer) => self.0.scheme.covers_field(pointer),
         })
     }
 
@@ -310,7 +396,7 @@ impl Provider {
             header::COOKIE,
             header::PROXY_AUTHORIZATION,
         ];
-        name == self.0.scheme.header() || CREDENTIALS.contains(name)
+        self.0.scheme.header() == Some(name) || CREDENTIALS.contains(name)
     }
 
     /// Refuses a request that cannot be authentic, by its headers alone.
@@ -331,10 +417,8 @@ impl Provider {
     /// Changes nothing for a provider that signs no time.
     #[must_use]
     pub fn with_tolerance(mut self, tolerance: Duration) -> Self {
-        if let Scheme::Hmac(scheme) = &mut self.0.scheme
-            && let Some(timestamp) = scheme.timestamp.take()
-        {
-            scheme.timestamp = Some(timestamp.with_tolerance(tolerance));
+        if let Some(timestamp) = self.0.scheme.timestamp_mut() {
+            *timestamp = timestamp.clone().with_tolerance(tolerance);
         }
         self
     }
@@ -342,10 +426,7 @@ impl Provider {
     /// Replaces the header that holds the signature or the token.
     #[must_use]
     pub fn with_signature_header(mut self, header: HeaderName) -> Self {
-        match &mut self.0.scheme {
-            Scheme::Hmac(scheme) => scheme.header = header,
-            Scheme::Token(scheme) => scheme.header = header,
-        }
+        self.0.scheme.set_header(header);
         self
     }
 }

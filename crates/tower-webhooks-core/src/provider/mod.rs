@@ -29,6 +29,8 @@
 //!
 //! * [`Scheme`]: what is signed with what, and where the signature stands.
 //! * [`Envelope`]: where an event's type, id, time and data lie.
+//! * [`Handshake`]: how it makes sure that a receiver is there.
+//! * [`Encryption`], [`Compression`]: what is wrapped around its payloads.
 //! * [`Answers`], [`Retries`], [`Events`], [`ReplyRule`], [`AlsoSent`]: what it
 //!   expects and does besides.
 
@@ -43,9 +45,15 @@ pub(crate) use check::Mistake;
 pub use check::ProviderError;
 
 pub use crate::{
+    compression::{Coding, Compression, SignedBytes},
     encoding::Encoding,
-    envelope::{Envelope, Locator, LocatorPart, Place},
+    encryption::{Cipher, CodedField, Encryption, KeyDerivation, Nonce, Opens, PayloadSecret},
+    envelope::{BodyFormat, Envelope, Locator, LocatorPart, Place},
+    handshake::{Handshake, HandshakeAnswer, HandshakeProof, HandshakeSign},
     mac::Algorithm,
-    scheme::{HmacScheme, KeyEncoding, KeyForm, Layout, Part, Prefix, Scheme, TokenScheme},
+    scheme::{
+        DigestAlgorithm, DigestScheme, HmacScheme, KeyEncoding, KeyForm, Layout, Part, Prefix,
+        PublicKeyAlgorithm, PublicKeyScheme, Scheme, SignedScheme, TokenScheme, UrlForm,
+    },
     timestamp::{SignedTimestamp, TimeUnit, TimestampPlace},
 };

@@ -26,26 +26,110 @@
 //! # Ok::<(), serde_json::Error>(())
 //! ```
 
+pub mod adyen;
+pub mod coinbase_commerce;
 pub mod cryptomate;
 pub mod devdraft;
+pub mod discord;
+pub mod github;
+pub mod gitlab;
+pub mod hubspot;
+pub mod lark;
+pub mod line;
+pub mod linear;
 pub mod m2m;
+pub mod mailgun;
+pub mod meta;
+pub mod microsoft_graph;
 pub mod monterrey;
 pub mod mppcash;
+pub mod paddle;
 mod payload;
+pub mod razorpay;
+pub mod sendgrid;
+pub mod shopify;
+pub mod slack;
+pub mod square;
+pub mod standard_webhooks;
+pub mod stripe;
+pub mod telegram;
+pub mod twilio;
+pub mod wechat_pay;
+pub mod zendesk;
+pub mod zoom;
 
 pub use self::{
+    adyen::adyen,
+    coinbase_commerce::coinbase_commerce,
     cryptomate::cryptomate,
     devdraft::devdraft,
+    discord::{discord, discord_interactions},
+    github::github,
+    gitlab::gitlab,
+    hubspot::hubspot,
+    lark::lark,
+    line::line,
+    linear::linear,
     m2m::m2m,
+    mailgun::mailgun,
+    meta::meta,
+    microsoft_graph::microsoft_graph,
     monterrey::monterrey,
     mppcash::mppcash,
+    paddle::paddle,
     payload::{OtherFields, RawJson},
+    razorpay::razorpay,
+    sendgrid::sendgrid,
+    shopify::shopify,
+    slack::slack,
+    square::square,
+    standard_webhooks::{standard_webhooks, standard_webhooks_ed25519, svix},
+    stripe::stripe,
+    telegram::telegram,
+    twilio::twilio,
+    wechat_pay::wechat_pay,
+    zendesk::zendesk,
+    zoom::zoom,
 };
 
 use crate::{EventType, Provider, Text, provider::EventInfo};
 
 /// Every preset, in the order of their names.
-const ALL: &[fn() -> Provider] = &[cryptomate, devdraft, m2m, monterrey, mppcash];
+const ALL: &[fn() -> Provider] = &[
+    adyen,
+    coinbase_commerce,
+    cryptomate,
+    devdraft,
+    discord,
+    discord_interactions,
+    github,
+    gitlab,
+    hubspot,
+    lark,
+    line,
+    linear,
+    m2m,
+    mailgun,
+    meta,
+    microsoft_graph,
+    monterrey,
+    mppcash,
+    paddle,
+    razorpay,
+    sendgrid,
+    shopify,
+    slack,
+    square,
+    standard_webhooks,
+    standard_webhooks_ed25519,
+    stripe,
+    svix,
+    telegram,
+    twilio,
+    wechat_pay,
+    zendesk,
+    zoom,
+];
 
 /// Every preset, in the order of their names.
 #[must_use]

@@ -1,52 +1,48 @@
-//! The digests that a header claims.
+//! The signatures that a header or a field of the body claims.
 
-use super::{HmacScheme, Layout, Prefix};
-use crate::{RejectionKind, encoding::Digest};
+use super::{Layout, Signed, algorithm::SignatureLength};
+use crate::{
+    RejectionKind,
+    encoding::{Claim, Digest},
+};
 
-/// How many digests one header may hold: a rotation needs two.
+/// How many signatures one header may hold: a rotation needs two.
 const MAX_CANDIDATES: usize = 8;
 
-/// One digest without allocation; more only where a header holds more.
+/// One signature without allocation; more only where a header holds more.
 #[derive(Clone)]
 pub(crate) struct Candidates {
-    first: Digest,
-    others: Vec<Digest>,
+    first: Claim,
+    others: Vec<Claim>,
 }
 
 impl Candidates {
-    pub(crate) const fn one(first: Digest) -> Self {
+    pub(crate) const fn token(token: Digest) -> Self {
+        Self::one(Claim::Short(token))
+    }
+
+    const fn one(first: Claim) -> Self {
         Self {
             first,
             others: Vec::new(),
         }
     }
 
-    pub(crate) fn iter(&self) -> impl Iterator<Item = &Digest> {
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &Claim> {
         std::iter::once(&self.first).chain(&self.others)
     }
 }
 
-impl Prefix {
-    /// The text behind the prefix; nothing where a required one is missing.
-    pub(crate) fn strip<'t>(&self, text: &'t [u8]) -> Option<&'t [u8]> {
-        match self {
-            Self::None => Some(text),
-            Self::Optional(prefix) => Some(text.strip_prefix(prefix.as_bytes()).unwrap_or(text)),
-            Self::Required(prefix) => text.strip_prefix(prefix.as_bytes()),
-        }
-    }
-}
-
-/// The fields of a `name=value` header that a scheme asks for.
+/// What a scheme asks of the text that holds the signature.
 pub(crate) struct Fields<'h> {
     pub(crate) candidates: Candidates,
     pub(crate) timestamp: Option<&'h [u8]>,
 }
 
-impl HmacScheme {
-    /// Takes the header apart. `timestamp_field` names the field that dates
+impl Signed<'_> {
+    /// Takes the text apart. `timestamp_field` names the field that dates
     /// the signature, if one does.
-    pub(super) fn fields<'h>(
+    pub(crate) fn fields<'h>(
         &self,
         header: &'h [u8],
         timestamp_field: Option<&str>,
@@ -54,7 +50,7 @@ impl HmacScheme {
         let malformed = RejectionKind::SignatureMalformed;
         let mut found = Found::default();
         let mut timestamp = None;
-        match &self.layout {
+        match self.layout {
             Layout::Whole => {
                 let digest = self.prefix.strip(header).ok_or(malformed)?;
                 found.push(self.digest(digest).ok_or(malformed)?)?;
@@ -106,9 +102,16 @@ impl HmacScheme {
         })
     }
 
-    fn digest(&self, text: &[u8]) -> Option<Digest> {
-        self.encoding
-            .decode_digest(text, self.algorithm.digest_bytes())
+    fn digest(&self, text: &[u8]) -> Option<Claim> {
+        match self.algorithm.signature_length() {
+            SignatureLength::Exactly(bytes) => {
+                self.encoding.decode_digest(text, bytes).map(Claim::Short)
+            }
+            SignatureLength::Between(min, max) => self
+                .encoding
+                .decode_signature(text, min..=max)
+                .map(Claim::Long),
+        }
     }
 }
 
@@ -120,7 +123,7 @@ struct Found {
 }
 
 impl Found {
-    fn push(&mut self, digest: Digest) -> Result<(), RejectionKind> {
+    fn push(&mut self, digest: Claim) -> Result<(), RejectionKind> {
         self.pass()?;
         match &mut self.candidates {
             None => self.candidates = Some(Candidates::one(digest)),

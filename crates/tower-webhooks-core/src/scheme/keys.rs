@@ -4,12 +4,12 @@ use std::{fmt, time::SystemTime};
 
 use zeroize::Zeroizing;
 
-use super::{KeyEncoding, KeyForm, Scheme};
+use super::{AnyAlgorithm, Message, Scheme, Signed};
 use crate::{
-    Secret, SecretError, SecretErrorKind, Secrets, Text,
-    encoding::{Digest, key_from_base64, key_from_hex},
-    mac::{Mac, blind},
-    secret::WHSEC,
+    Secret, SecretErrorKind, Secrets, SetupError, Text,
+    encoding::{Claim, Digest},
+    mac::{Mac, blind, same, sha256},
+    public_key::PublicKey,
 };
 
 /// The keys of one endpoint, in the order in which they are tried.
@@ -19,6 +19,8 @@ pub(crate) struct Keys(Vec<Key>);
 #[derive(Clone)]
 pub(crate) struct Key {
     pub(crate) label: Text,
+    /// Whether the label is the secret's own.
+    is_named: bool,
     expires_at: Option<SystemTime>,
     pub(crate) material: Material,
 }
@@ -26,11 +28,14 @@ pub(crate) struct Key {
 #[derive(Clone)]
 pub(crate) enum Material {
     Mac(Box<Mac>),
+    /// The secret's text, for a plain digest.
+    Prefixed(Zeroizing<Vec<u8>>),
+    PublicKey(PublicKey),
     Token(Digest),
 }
 
 impl Keys {
-    pub(crate) fn prepare(scheme: &Scheme, secrets: &Secrets) -> Result<Self, SecretError> {
+    pub(crate) fn prepare(scheme: &Scheme, secrets: &Secrets) -> Result<Self, SetupError> {
         secrets
             .iter()
             .enumerate()
@@ -40,6 +45,7 @@ impl Keys {
                         .label()
                         .cloned()
                         .unwrap_or_else(|| default_label(index)),
+                    is_named: secret.label().is_some(),
                     expires_at: secret.expires_at(),
                     material: Material::prepare(scheme, secret)?,
                 })
@@ -76,39 +82,63 @@ fn default_label(index: usize) -> Text {
     }
 }
 
-impl Material {
-    pub(crate) fn prepare(scheme: &Scheme, secret: &Secret) -> Result<Self, SecretError> {
-        let text = secret.expose();
-        match scheme {
-            Scheme::Token(_) => Ok(Self::Token(blind(text.as_bytes()))),
-            Scheme::Hmac(scheme) => {
-                let key = scheme.key.decode(text)?;
-                Mac::new(scheme.algorithm, &key)
-                    .map(|mac| Self::Mac(Box::new(mac)))
-                    .ok_or_else(|| SecretErrorKind::Malformed.into())
-            }
-        }
+impl Key {
+    /// Whether the key may have made the signature of a request that names its
+    /// key so.
+    pub(crate) fn answers_to(&self, id: Option<&[u8]>) -> bool {
+        id.is_none_or(|id| !self.is_named || self.label.as_bytes() == id)
     }
 }
 
-impl KeyForm {
-    fn decode(&self, text: &str) -> Result<Zeroizing<Vec<u8>>, SecretError> {
-        let key = match self.encoding {
-            KeyEncoding::Utf8 => Some(Zeroizing::new(text.as_bytes().to_vec())),
-            KeyEncoding::Hex => key_from_hex(text),
-            KeyEncoding::Base64 => key_from_base64(text),
-            KeyEncoding::Whsec => key_from_base64(text.strip_prefix(WHSEC).unwrap_or(text)),
-        }
-        .ok_or(SecretErrorKind::Malformed)?;
-        if key.is_empty() {
-            return Err(SecretErrorKind::Empty.into());
-        }
-        if self.min_bytes.is_some_and(|min| key.len() < min) {
-            return Err(SecretErrorKind::TooShort.into());
-        }
-        if self.max_bytes.is_some_and(|max| key.len() > max) {
-            return Err(SecretErrorKind::TooLong.into());
-        }
-        Ok(key)
+impl Material {
+    pub(crate) fn prepare(scheme: &Scheme, secret: &Secret) -> Result<Self, SetupError> {
+        let text = secret.expose();
+        let Some(signed) = scheme.signed() else {
+            return Ok(Self::Token(blind(text.as_bytes())));
+        };
+        let key = signed.key.decode(text)?;
+        Ok(match signed.algorithm {
+            AnyAlgorithm::Digest(_) => Self::Prefixed(key),
+            AnyAlgorithm::Hmac(algorithm) => {
+                let mac = Mac::new(algorithm, &key).ok_or(SecretErrorKind::Malformed)?;
+                Self::Mac(Box::new(mac))
+            }
+            AnyAlgorithm::PublicKey(algorithm) => Self::PublicKey(PublicKey::new(algorithm, &key)?),
+        })
     }
+
+    /// Whether this key explains one of the claimed signatures of a message.
+    pub(crate) fn explains<'c>(
+        &self,
+        signed: &Signed<'_>,
+        message: &Message<'_>,
+        mut claims: impl Iterator<Item = &'c Claim>,
+    ) -> bool {
+        match self {
+            Self::Mac(mac) => {
+                let mut mac = Mac::clone(mac);
+                message.feed(signed.parts, &[], |bytes| mac.update(bytes));
+                is_one_of(&mac.finish(), claims)
+            }
+            Self::Prefixed(secret) => {
+                let digest = sha256(|to| message.feed(signed.parts, secret, to));
+                is_one_of(&digest, claims)
+            }
+            Self::PublicKey(key) => {
+                let mut bytes = Vec::with_capacity(message.body.len());
+                message.feed(signed.parts, &[], |part| bytes.extend_from_slice(part));
+                claims.any(|claim| key.verifies(&bytes, claim.as_slice()))
+            }
+            Self::Token(_) => false,
+        }
+    }
+
+    /// Whether a shared token is the one that is claimed.
+    pub(crate) fn is_token<'c>(&self, claims: impl Iterator<Item = &'c Claim>) -> bool {
+        matches!(self, Self::Token(token) if is_one_of(token, claims))
+    }
+}
+
+fn is_one_of<'c>(digest: &Digest, mut claims: impl Iterator<Item = &'c Claim>) -> bool {
+    claims.any(|claim| matches!(claim, Claim::Short(claim) if same(claim, digest)))
 }

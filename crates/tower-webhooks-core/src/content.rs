@@ -1,0 +1,71 @@
+//! What a verified body holds once its compression and encryption are undone.
+
+use std::time::SystemTime;
+
+use bytes::Bytes;
+use http::HeaderMap;
+
+use crate::{
+    Opener, Provider, Unusable,
+    provider::{Opens, SignedBytes},
+};
+
+/// A body without its wrapping.
+#[derive(Debug, Clone)]
+pub(crate) struct Content {
+    /// What holds the envelope.
+    pub(crate) body: Bytes,
+    /// The payload, where only that was encrypted.
+    pub(crate) data: Option<Bytes>,
+}
+
+impl Content {
+    /// `body` is what came.
+    pub(crate) fn of_wire(
+        provider: &Provider,
+        headers: &HeaderMap,
+        body: &Bytes,
+        opener: Option<&Opener>,
+        now: SystemTime,
+    ) -> Result<Self, Unusable> {
+        match provider.compression() {
+            Some(compression) if compression.signs() == SignedBytes::Plain => {
+                let plain = compression.inflate(headers, body);
+                let plain = plain.map_err(|_| Unusable::NotInflated)?;
+                Self::of(provider, headers, &plain, opener, now)
+            }
+            _ => Self::of(provider, headers, body, opener, now),
+        }
+    }
+
+    /// `body` is what was verified: where the signature covers the plain body,
+    /// it is inflated already.
+    pub(crate) fn of(
+        provider: &Provider,
+        headers: &HeaderMap,
+        body: &Bytes,
+        opener: Option<&Opener>,
+        now: SystemTime,
+    ) -> Result<Self, Unusable> {
+        let body = match provider.compression() {
+            Some(compression) if compression.signs() == SignedBytes::Wire => compression
+                .inflate(headers, body)
+                .map_err(|_| Unusable::NotInflated)?,
+            _ => body.clone(),
+        };
+        let Some(encryption) = provider.encryption() else {
+            return Ok(Self { body, data: None });
+        };
+        let opened = opener.ok_or(Unusable::Undecryptable)?.open(&body, now)?;
+        Ok(match encryption.opens() {
+            Opens::Body => Self {
+                body: opened,
+                data: None,
+            },
+            Opens::Data => Self {
+                body,
+                data: Some(opened),
+            },
+        })
+    }
+}

@@ -1,0 +1,236 @@
+//! Decrypts for a receiver, and encrypts as a provider does.
+
+use std::{fmt, time::SystemTime};
+
+use bytes::Bytes;
+use serde_json::value::RawValue;
+use sha2::{Digest as _, Sha256};
+use zeroize::Zeroizing;
+
+use super::{CodedField, Encryption, KeyDerivation, Nonce, cipher};
+use crate::{
+    Secret, SecretErrorKind, Secrets, SetupError, Unusable,
+    encoding::Encoding,
+    pointers::{self, Value},
+};
+
+/// Decrypts the payloads of one endpoint.
+#[derive(Clone)]
+pub struct Opener {
+    encryption: Encryption,
+    keys: Vec<Key>,
+}
+
+#[derive(Clone)]
+struct Key {
+    bytes: Zeroizing<Vec<u8>>,
+    expires_at: Option<SystemTime>,
+}
+
+impl Opener {
+    /// Makes the secrets ready for the provider's cipher.
+    ///
+    /// # Errors
+    ///
+    /// [`SetupError`] when a secret does not have the form or the length that
+    /// the cipher wants, or this build lacks the feature `encryption`.
+    pub fn new(encryption: &Encryption, secrets: &Secrets) -> Result<Self, SetupError> {
+        cipher::is_built()?;
+        let keys = secrets.iter().map(|secret| {
+            Ok(Key {
+                bytes: encryption.key(secret)?,
+                expires_at: secret.expires_at(),
+            })
+        });
+        Ok(Self {
+            keys: keys.collect::<Result<_, SetupError>>()?,
+            encryption: encryption.clone(),
+        })
+    }
+
+    /// The plaintext of a body. Of several keys the first counts that opens it
+    /// as JSON, and where none does the first that opens it at all.
+    ///
+    /// # Errors
+    ///
+    /// [`Unusable::Undecryptable`], whatever it was that failed.
+    pub fn open(&self, body: &Bytes, now: SystemTime) -> Result<Bytes, Unusable> {
+        let sealed = Sealed::read(&self.encryption, body).ok_or(Unusable::Undecryptable)?;
+        let mut opened = None;
+        for key in &self.keys {
+            if key.expires_at.is_some_and(|at| at <= now) {
+                continue;
+            }
+            if let Some(plaintext) = sealed.decrypt(&self.encryption, &key.bytes) {
+                if serde_json::from_slice::<&RawValue>(&plaintext).is_ok() {
+                    return Ok(plaintext.into());
+                }
+                opened = opened.or(Some(plaintext));
+            }
+        }
+        opened.map(Bytes::from).ok_or(Unusable::Undecryptable)
+    }
+}
+
+impl fmt::Debug for Opener {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Opener")
+            .field("encryption", &self.encryption)
+            .field("keys", &self.keys.len())
+            .finish()
+    }
+}
+
+struct Sealed {
+    nonce: Vec<u8>,
+    associated: Vec<u8>,
+    ciphertext: Vec<u8>,
+}
+
+impl Sealed {
+    fn read(encryption: &Encryption, body: &[u8]) -> Option<Self> {
+        let json: &RawValue = serde_json::from_slice(body).ok()?;
+        let text = |pointer: &str| match pointers::at(json, pointer).ok()?.map(Value::of) {
+            Some(Value::Text(text)) => Some(Some(text)),
+            None | Some(Value::Nothing) => Some(None),
+            Some(Value::Other) => None,
+        };
+        if let Some(named) = &encryption.named
+            && text(&named.pointer)?.as_deref() != Some(&*named.equals)
+        {
+            return None;
+        }
+        let coded = |field: &CodedField| match (text(&field.pointer)?, field.encoding) {
+            (None, _) => Some(Vec::new()),
+            (Some(text), None) => Some(text.into_owned().into_bytes()),
+            (Some(text), Some(encoding)) => decode(encoding, &text),
+        };
+        let ciphertext = decode(encryption.encoding, &text(&encryption.ciphertext)??)?;
+        let associated = match &encryption.associated {
+            Some(field) => coded(field)?,
+            None => Vec::new(),
+        };
+        let (nonce, ciphertext) = match &encryption.nonce {
+            Nonce::Field(field) => (coded(field)?, ciphertext),
+            Nonce::Front => {
+                let (nonce, rest) = ciphertext.split_at_checked(encryption.cipher.nonce_bytes())?;
+                (nonce.to_vec(), rest.to_vec())
+            }
+        };
+        Some(Self {
+            nonce,
+            associated,
+            ciphertext,
+        })
+    }
+
+    fn decrypt(&self, encryption: &Encryption, key: &[u8]) -> Option<Vec<u8>> {
+        cipher::decrypt(
+            encryption.cipher,
+            key,
+            &self.nonce,
+            &self.associated,
+            &self.ciphertext,
+        )
+    }
+}
+
+/// Nothing is decoded twice as long as it could be written: the body's own limit
+/// bounds it.
+fn decode(encoding: Encoding, text: &str) -> Option<Vec<u8>> {
+    let decoded = encoding.decode_signature(text.as_bytes(), 0..=text.len())?;
+    Some(decoded.into())
+}
+
+impl Encryption {
+    fn key(&self, secret: &Secret) -> Result<Zeroizing<Vec<u8>>, SetupError> {
+        let key = self.key.decode(secret.expose())?;
+        let key = match self.derivation {
+            KeyDerivation::None => key,
+            KeyDerivation::Sha256 => Zeroizing::new(Sha256::digest(&*key).to_vec()),
+        };
+        match key.len().cmp(&self.cipher.key_bytes()) {
+            std::cmp::Ordering::Less => Err(SecretErrorKind::TooShort.into()),
+            std::cmp::Ordering::Equal => Ok(key),
+            std::cmp::Ordering::Greater => Err(SecretErrorKind::TooLong.into()),
+        }
+    }
+
+    /// Encrypts as the provider does. `plaintext` is what was encrypted, and the
+    /// fields to write follow: pointers into the body and their text.
+    pub(crate) fn seal(
+        &self,
+        plaintext: &[u8],
+        associated: &[u8],
+        secret: &Secret,
+        at: SystemTime,
+    ) -> Result<Vec<(&str, String)>, SetupError> {
+        cipher::is_built()?;
+        let key = self.key(secret)?;
+        let nonce = self.nonce(plaintext, at);
+        let malformed = SecretErrorKind::Malformed;
+        let ciphertext =
+            cipher::encrypt(self.cipher, &key, &nonce, associated, plaintext).ok_or(malformed)?;
+        let mut written = Vec::new();
+        let sealed = match &self.nonce {
+            Nonce::Field(field) => {
+                let text = match field.encoding {
+                    Some(encoding) => encoding.encode(&nonce),
+                    None => String::from_utf8(nonce).map_err(|_| malformed)?,
+                };
+                written.push((field.pointer.as_str(), text));
+                ciphertext
+            }
+            Nonce::Front => [nonce, ciphertext].concat(),
+        };
+        written.push((&self.ciphertext, self.encoding.encode(&sealed)));
+        Ok(written)
+    }
+
+    /// Another one for each text and time; letters, since some providers write
+    /// it as text.
+    fn nonce(&self, plaintext: &[u8], at: SystemTime) -> Vec<u8> {
+        let since = at
+            .duration_since(SystemTime::UNIX_EPOCH)
+            .unwrap_or_default();
+        let mut hash = Sha256::new_with_prefix(since.as_nanos().to_be_bytes());
+        hash.update(plaintext);
+        let mut text = const_hex::encode(hash.finalize()).into_bytes();
+        text.truncate(self.cipher.nonce_bytes());
+        text
+    }
+
+    /// The field that is authenticated with the ciphertext, as bytes.
+    pub(crate) fn associated_in(&self, body: &[u8]) -> Option<Vec<u8>> {
+        let Some(field) = &self.associated else {
+            return Some(Vec::new());
+        };
+        let json: &RawValue = serde_json::from_slice(body).ok()?;
+        let text = pointers::at(json, &field.pointer).ok()?;
+        let text = text
+            .and_then(|raw| Value::of(raw).text())
+            .unwrap_or_default();
+        match field.encoding {
+            Some(encoding) => decode(encoding, &text),
+            None => Some(text.into_owned().into_bytes()),
+        }
+    }
+
+    /// The text that stands where the ciphertext will.
+    pub(crate) fn plaintext_in(&self, body: &[u8]) -> Option<String> {
+        let json: &RawValue = serde_json::from_slice(body).ok()?;
+        let raw = pointers::at(json, &self.ciphertext).ok()??;
+        Value::of(raw).text().map(std::borrow::Cow::into_owned)
+    }
+
+    /// A body with an empty ciphertext in its place.
+    pub(crate) fn empty_body(&self) -> String {
+        self.ciphertext
+            .trim_start_matches('/')
+            .rsplit('/')
+            .map(pointers::unescape)
+            .fold("\"\"".to_owned(), |inner, name| {
+                format!("{{{}:{inner}}}", serde_json::Value::from(name))
+            })
+    }
+}

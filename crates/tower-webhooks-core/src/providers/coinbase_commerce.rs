@@ -1,0 +1,50 @@
+//! Coinbase Commerce: charges in crypto-currencies.
+//!
+//! # Sources
+//!
+//! github.com/coinbase/coinbase-commerce-node (test/testWebhook.spec.js) and
+//! github.com/hookdeck/webhook-skills
+//! (skills/coinbase-commerce-webhooks/references/overview.md), read 2026-11-22 from stored
+//! copies.
+//!
+//! # What the signature covers
+//!
+//! `X-CC-Webhook-Signature` is the HMAC-SHA256 in hexadecimal of the raw body, keyed with the
+//! text of the shared secret. It covers the body and nothing else.
+//!
+//! # What is left open
+//!
+//! The retry schedule.
+
+use http::HeaderName;
+
+use crate::{
+    Provider,
+    provider::{Envelope, EventInfo, Events, HmacScheme, Scheme},
+};
+
+/// The preset for Coinbase Commerce.
+#[must_use]
+pub fn coinbase_commerce() -> Provider {
+    let scheme = HmacScheme::new(HeaderName::from_static("x-cc-webhook-signature"));
+    Provider::new(
+        "coinbase-commerce",
+        Scheme::Hmac(scheme),
+        Envelope::new("/event/type")
+            .with_id("/event/id")
+            .with_time("/event/created_at")
+            .with_data("/event/data"),
+    )
+    .with_title("Coinbase Commerce")
+    .with_source("github.com/coinbase/coinbase-commerce-node and github.com/hookdeck/webhook-skills, read 2026-11-22 from stored copies")
+    .with_events(Events::open([
+        EventInfo::new("charge:confirmed", CHARGE_CONFIRMED),
+    ]))
+    .with_not_covered([
+        "the time of sending: a captured delivery stays valid for as long as its secret does",
+        "all headers, the method and the URL",
+    ])
+    .with_assumptions(["the retry schedule is not described here: duplicates are known for 72 h"])
+}
+
+const CHARGE_CONFIRMED: &str = r#"{"id":"24934862-d980-46cb-9402-43c81b0cabd5","scheduled_for":"2026-03-02T10:30:00Z","event":{"id":"053b96aa-868f-4d8f-8ac6-6b96644da340","resource":"event","type":"charge:confirmed","api_version":"2018-03-22","created_at":"2026-03-02T10:30:00Z","data":{"id":"2aee9dd1-67b8-43ef-8dfe-977959850f27","code":"XA6G6ZFR"}}}"#;

@@ -1,0 +1,68 @@
+//! HubSpot: contacts, companies and deals.
+//!
+//! # Sources
+//!
+//! github.com/HubSpot/hubspot-api-nodejs (test/unit/signature.spec.ts) and
+//! github.com/hookdeck/webhook-skills (skills/hubspot-webhooks/references), read 2026-11-22
+//! from stored copies.
+//!
+//! # What the signature covers
+//!
+//! `X-HubSpot-Signature-v3` is the HMAC-SHA256 in base64 of the method, the URL that HubSpot
+//! called, the raw body and the text of `X-HubSpot-Request-Timestamp` (milliseconds since
+//! 1970), keyed with the text of the client secret. The URL is the configured public one with
+//! the request's query, as it is or with some escapes undone. Versions 1 and 2, plain digests,
+//! are not looked at.
+//!
+//! # What is left open
+//!
+//! The retry schedule. One delivery holds several events.
+
+use http::HeaderName;
+
+use crate::{
+    Provider,
+    provider::{
+        Encoding, Envelope, EventInfo, Events, HmacScheme, Part, Scheme, SignedTimestamp, TimeUnit,
+        UrlForm,
+    },
+};
+
+/// The preset for HubSpot. Needs the public URL.
+#[must_use]
+pub fn hubspot() -> Provider {
+    let timestamp =
+        SignedTimestamp::in_header(HeaderName::from_static("x-hubspot-request-timestamp"))
+            .with_unit(TimeUnit::Milliseconds);
+    let scheme = HmacScheme::new(HeaderName::from_static("x-hubspot-signature-v3"))
+        .with_encoding(Encoding::Base64)
+        .with_signed([
+            Part::Method,
+            Part::UrlAs(UrlForm::Unescaped),
+            Part::Body,
+            Part::Timestamp,
+        ])
+        .with_timestamp(timestamp);
+    Provider::new(
+        "hubspot",
+        Scheme::Hmac(scheme),
+        Envelope::new("/*/subscriptionType")
+            .with_id("/*/eventId")
+            .with_time("/*/occurredAt")
+            .with_time_unit(TimeUnit::Milliseconds)
+            .with_data("/*")
+            .with_batch("/*"),
+    )
+    .with_title("HubSpot")
+    .with_source("github.com/HubSpot/hubspot-api-nodejs and github.com/hookdeck/webhook-skills, read 2026-11-22 from stored copies")
+    .with_events(Events::open([
+        EventInfo::new("contact.creation", CONTACT_CREATION),
+    ]))
+    .with_not_covered(["all other headers"])
+    .with_assumptions([
+        "an event's id is its own across all subscriptions of the app",
+        "the retry schedule is not described here: duplicates are known for 72 h",
+    ])
+}
+
+const CONTACT_CREATION: &str = r#"[{"eventId":1,"subscriptionId":12345,"portalId":62515,"appId":54321,"occurredAt":1772447400000,"subscriptionType":"contact.creation","attemptNumber":0,"objectId":123,"changeSource":"CRM","changeFlag":"NEW"}]"#;

@@ -1,0 +1,66 @@
+//! Linear: issues and projects.
+//!
+//! # Sources
+//!
+//! github.com/hookdeck/webhook-skills, skills/linear-webhooks/references/overview.md, read
+//! 2026-11-22 from stored copies.
+//!
+//! # What the signature covers
+//!
+//! `Linear-Signature` is the HMAC-SHA256 in hexadecimal of the raw body, keyed with the text of
+//! the secret. The body has the time of sending in it, `webhookTimestamp` in milliseconds since
+//! 1970, and with it an age: a minute is allowed, as Linear recommends. It covers no header:
+//! `Linear-Delivery`, the id, can be changed by who captured a request.
+//!
+//! # What is left open
+//!
+//! The retry schedule.
+
+use std::time::Duration;
+
+use http::HeaderName;
+
+use crate::{
+    Provider,
+    provider::{
+        Envelope, EventInfo, Events, HmacScheme, Locator, LocatorPart, Scheme, SignedTimestamp,
+        TimeUnit,
+    },
+};
+
+/// The preset for Linear.
+#[must_use]
+pub fn linear() -> Provider {
+    let timestamp = SignedTimestamp::in_body("/webhookTimestamp")
+        .with_unit(TimeUnit::Milliseconds)
+        .with_tolerance(Duration::from_secs(60));
+    let scheme =
+        HmacScheme::new(HeaderName::from_static("linear-signature")).with_timestamp(timestamp);
+    Provider::new(
+        "linear",
+        Scheme::Hmac(scheme),
+        Envelope::new(Locator::joined(
+            ".",
+            [LocatorPart::any(["/type"]), LocatorPart::any(["/action"])],
+        ))
+        .with_id(HeaderName::from_static("linear-delivery"))
+        .with_time("/createdAt")
+        .with_data("/data"),
+    )
+    .with_title("Linear")
+    .with_source("github.com/hookdeck/webhook-skills, skills/linear-webhooks, read 2026-11-22 from a stored copy")
+    .with_events(Events::open([
+        EventInfo::new("Issue.create", ISSUE_CREATE),
+    ]))
+    .with_not_covered([
+        "Linear-Delivery, the id: it can be changed by who captured a request",
+        "all other headers, the method and the URL",
+    ])
+    .with_assumptions([
+        "the type is the entity's and the action, with a full stop between them",
+        "whether redeliveries are dated anew is not described",
+        "the retry schedule is not described here: duplicates are known for 72 h",
+    ])
+}
+
+const ISSUE_CREATE: &str = r#"{"action":"create","type":"Issue","createdAt":"2026-03-02T10:30:00.000Z","data":{"id":"1","title":"Fix login"},"url":"https://linear.app/acme/issue/ENG-1","webhookId":"w1","webhookTimestamp":1772447400000,"organizationId":"o1"}"#;

@@ -1,0 +1,55 @@
+//! Mailgun: what became of e-mail.
+//!
+//! # Sources
+//!
+//! github.com/mailgun/mailgun-go (webhooks_test.go) and github.com/hookdeck/webhook-skills
+//! (skills/mailgun-webhooks/references/overview.md), read 2026-11-22 from stored copies.
+//!
+//! # What the signature covers
+//!
+//! `signature.signature`, inside the body, is the HMAC-SHA256 in hexadecimal of
+//! `signature.timestamp` (seconds since 1970) and `signature.token`, keyed with the text of the
+//! webhook signing key. **It covers nothing of the event**: who captured one delivery can put
+//! any event beside its signature while its time is fresh. The token is therefore the id: a
+//! second body under the same token never makes a second job.
+//!
+//! # What is left open
+//!
+//! The retry schedule, and whether redeliveries are signed anew: if they are not, those older
+//! than 300 s are refused, and [`Provider::with_tolerance`] admits them.
+
+use crate::{
+    Provider,
+    provider::{Envelope, EventInfo, Events, HmacScheme, Part, Scheme, SignedTimestamp},
+};
+
+/// The preset for Mailgun.
+#[must_use]
+pub fn mailgun() -> Provider {
+    let scheme = HmacScheme::in_body("/signature/signature")
+        .with_signed([Part::Timestamp, Part::field("/signature/token")])
+        .with_timestamp(SignedTimestamp::in_body("/signature/timestamp"));
+    Provider::new(
+        "mailgun",
+        Scheme::Hmac(scheme),
+        Envelope::new("/event-data/event")
+            .with_id("/signature/token")
+            .with_data("/event-data"),
+    )
+    .with_title("Mailgun")
+    .with_source("github.com/mailgun/mailgun-go and github.com/hookdeck/webhook-skills, read 2026-11-22 from stored copies")
+    .with_events(Events::open([
+        EventInfo::new("delivered", DELIVERED),
+    ]))
+    .with_not_covered([
+        "the event itself: only a time and a token are signed",
+        "all headers, the method and the URL",
+    ])
+    .with_assumptions([
+        "the token is the id, since it is the only thing of its kind that is signed",
+        "the time window is not described: 300 s in both directions",
+        "the retry schedule is not described here: duplicates are known for 72 h",
+    ])
+}
+
+const DELIVERED: &str = r#"{"signature":{"timestamp":"1772447400","token":"a8ce0edb2dd8301dee6c2405235584e45aa91d1e9f979f3de0","signature":""},"event-data":{"event":"delivered","id":"CPgfbmQMTCKtHW6uIWtuVe","timestamp":1772447400.873676,"recipient":"alice@example.com"}}"#;

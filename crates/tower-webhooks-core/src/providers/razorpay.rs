@@ -1,0 +1,52 @@
+//! Razorpay: payments.
+//!
+//! # Sources
+//!
+//! github.com/razorpay/razorpay-node (test/utils/razorpay-utils.spec.js) and
+//! github.com/hookdeck/webhook-skills (skills/razorpay-webhooks/references/overview.md), read
+//! 2026-11-22 from stored copies.
+//!
+//! # What the signature covers
+//!
+//! `X-Razorpay-Signature` is the HMAC-SHA256 in hexadecimal of the raw body, keyed with the
+//! text of the webhook secret. It covers the body and nothing else.
+//!
+//! # What is left open
+//!
+//! An id inside the body, and the retry schedule: the body stands in.
+
+use http::HeaderName;
+
+use crate::{
+    Provider,
+    provider::{Envelope, EventInfo, Events, HmacScheme, Scheme, TimeUnit},
+};
+
+/// The preset for Razorpay.
+#[must_use]
+pub fn razorpay() -> Provider {
+    let scheme = HmacScheme::new(HeaderName::from_static("x-razorpay-signature"));
+    Provider::new(
+        "razorpay",
+        Scheme::Hmac(scheme),
+        Envelope::new("/event")
+            .with_time("/created_at")
+            .with_time_unit(TimeUnit::Seconds)
+            .with_data("/payload"),
+    )
+    .with_title("Razorpay")
+    .with_source("github.com/razorpay/razorpay-node and github.com/hookdeck/webhook-skills, read 2026-11-22 from stored copies")
+    .with_events(Events::open([
+        EventInfo::new("payment.captured", PAYMENT_CAPTURED),
+    ]))
+    .with_not_covered([
+        "the time of sending: a captured delivery stays valid for as long as its secret does",
+        "all headers, the method and the URL",
+    ])
+    .with_assumptions([
+        "the body holds no id of the event: its SHA-256 stands in",
+        "the retry schedule is not described here: duplicates are known for 72 h",
+    ])
+}
+
+const PAYMENT_CAPTURED: &str = r#"{"entity":"event","account_id":"acc_1","event":"payment.captured","contains":["payment"],"payload":{"payment":{"entity":{"id":"pay_1","amount":5000,"currency":"INR","status":"captured"}}},"created_at":1772447400}"#;

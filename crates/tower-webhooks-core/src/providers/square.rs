@@ -1,0 +1,53 @@
+//! Square: payments and orders.
+//!
+//! # Sources
+//!
+//! github.com/square/square-nodejs-sdk (tests/integration/webhooks.test.ts) and
+//! github.com/hookdeck/webhook-skills (skills/square-webhooks), read 2026-11-22 from stored
+//! copies.
+//!
+//! # What the signature covers
+//!
+//! `x-square-hmacsha256-signature` is the HMAC-SHA256 in base64 of the notification URL,
+//! exactly as configured at Square, and the raw body, keyed with the text of the signature key.
+//! The older `x-square-signature` with SHA-1 is not looked at.
+//!
+//! # What is left open
+//!
+//! The exact retry schedule: it grows from a minute to eight hours within a day.
+
+use http::HeaderName;
+
+use crate::{
+    Provider,
+    provider::{Encoding, Envelope, EventInfo, Events, HmacScheme, Part, Retries, Scheme},
+};
+
+/// The preset for Square. Needs the public URL.
+#[must_use]
+pub fn square() -> Provider {
+    let scheme = HmacScheme::new(HeaderName::from_static("x-square-hmacsha256-signature"))
+        .with_encoding(Encoding::Base64)
+        .with_signed([Part::Url, Part::Body]);
+    Provider::new(
+        "square",
+        Scheme::Hmac(scheme),
+        Envelope::new("/type")
+            .with_id("/event_id")
+            .with_time("/created_at")
+            .with_data("/data"),
+    )
+    .with_title("Square")
+    .with_source("github.com/square/square-nodejs-sdk and github.com/hookdeck/webhook-skills, read 2026-11-22 from stored copies")
+    .with_events(Events::open([
+        EventInfo::new("payment.updated", PAYMENT_UPDATED),
+    ]))
+    .with_retries(Retries::default().with_afterwards("after 24 h the event is dropped"))
+    .with_not_covered([
+        "the time of sending: a captured delivery stays valid for as long as its secret does",
+        "all headers and the method",
+    ])
+    .with_assumptions(["the single retries are not known: duplicates are known for 72 h"])
+}
+
+const PAYMENT_UPDATED: &str = r#"{"merchant_id":"6SSW7HV8K2ST5","type":"payment.updated","event_id":"6a8f5f28-54a1-4eb0-a98a-3111513fd4fc","created_at":"2026-03-02T10:30:00.308Z","data":{"type":"payment","id":"KkAkhdMsgzn59SM8A89WgKwekxLZY","object":{"payment":{"id":"KkAkhdMsgzn59SM8A89WgKwekxLZY","status":"COMPLETED"}}}}"#;

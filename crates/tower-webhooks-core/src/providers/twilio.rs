@@ -1,0 +1,82 @@
+//! Twilio: messages and calls.
+//!
+//! # Sources
+//!
+//! github.com/twilio/twilio-node (spec/validation.spec.js), twilio-go
+//! (client/request_validator_test.go) and github.com/hookdeck/webhook-skills
+//! (skills/twilio-webhooks), read 2026-11-22 from stored copies.
+//!
+//! # What the signature covers
+//!
+//! `X-Twilio-Signature` is the HMAC-SHA1 in base64 of the URL that Twilio called and then, for
+//! a form, its fields sorted by name, names and values in one row; keyed with the text of the
+//! auth token. The URL is the configured public one with the request's query, with its port or
+//! without. A body that is no form is covered by its SHA-256 in the query's `bodySHA256`.
+//!
+//! Nothing stands between the fields: who captured a request can cut the row into other names
+//! and values, and send it in another order.
+//!
+//! # What is left open
+//!
+//! The retry schedule. The event has no type: its status is taken for one. A body that is no form
+//! is verified and names no event here: [`Provider::with_envelope`] reads it.
+
+use http::HeaderName;
+
+use crate::{
+    Provider,
+    provider::{
+        Algorithm, BodyFormat, Encoding, Envelope, EventInfo, Events, HmacScheme, Locator,
+        LocatorPart, Part, Place, Scheme, UrlForm,
+    },
+};
+
+/// The preset for Twilio. Needs the public URL.
+#[must_use]
+pub fn twilio() -> Provider {
+    let scheme = HmacScheme::new(HeaderName::from_static("x-twilio-signature"))
+        .with_algorithm(Algorithm::Sha1)
+        .with_encoding(Encoding::Base64)
+        .with_signed([
+            Part::UrlAs(UrlForm::WithOrWithoutPort),
+            Part::Form {
+                body_digest: "bodySHA256".to_owned(),
+            },
+        ]);
+    let status = [
+        "/MessageStatus",
+        "/SmsStatus",
+        "/RecordingStatus",
+        "/CallStatus",
+    ];
+    let sid = ["/RecordingSid", "/MessageSid", "/SmsSid", "/CallSid"];
+    Provider::new(
+        "twilio",
+        Scheme::Hmac(scheme),
+        Envelope::new(Locator::joined("", [LocatorPart::any(status)]))
+            .with_id(Locator::joined(
+                ":",
+                [
+                    LocatorPart::any([Place::EventType]),
+                    LocatorPart::any(sid),
+                ],
+            ))
+            .with_format(BodyFormat::Form),
+    )
+    .with_title("Twilio")
+    .with_source("github.com/twilio/twilio-node and twilio-go, read 2026-11-22 from stored copies")
+    .with_events(Events::open([
+        EventInfo::new("delivered", MESSAGE_DELIVERED),
+    ]))
+    .with_not_covered([
+        "where one field ends and the next begins",
+        "the time of sending: a captured delivery stays valid for as long as its secret does",
+        "all headers and the method",
+    ])
+    .with_assumptions([
+        "the status is taken for the type, and the status with the resource's id for the event's id",
+        "the retry schedule is not described here: duplicates are known for 72 h",
+    ])
+}
+
+const MESSAGE_DELIVERED: &str = r#"AccountSid=AC1&From=%2B14155552671&MessageSid=SM1&MessageStatus=delivered&To=%2B14155552672"#;
