@@ -2,9 +2,11 @@
 
 use std::{fmt, future::Future, pin::Pin, time::Duration};
 
+use tower_webhooks_core::Text;
+
 use crate::{
     Applied, Batch, Durability, Erase, EventRecord, EventSeq, Filter, InboxError, Listing, Page,
-    Pruned, Replayed, Retention, Selection, Stats, Want,
+    Pruned, Replayed, Retention, Selection, Settle, SettleResult, Stats, Want, Work,
 };
 
 /// A boxed future, which keeps [`Inbox`] usable as a trait object.
@@ -36,7 +38,10 @@ pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 ///   named like another's hides it.
 /// * Where the id is not signed, a known body is a duplicate. Without that, a
 ///   captured delivery runs again under each new id.
-/// * A known id with another body never replaces or runs: it is stored apart.
+/// * And another body under a known id runs too. Without that, a captured delivery
+///   sent ahead under the id of an event to come keeps that one from its handlers.
+/// * Where the id is signed, another body never replaces the known one, or runs: it
+///   is stored apart.
 ///
 /// **Harmless**
 ///
@@ -51,6 +56,9 @@ pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 /// a wrong clock steal leases. The one exception, `received_at`, is compared only
 /// with another `received_at`.
 ///
+/// What a store answers is `#[non_exhaustive]`: it begins with `new` or `default`
+/// and sets the fields that it knows.
+///
 /// Calls may be concurrent and from several processes. Handlers reach the store
 /// through the [`Committer`](crate::Committer), which gathers what waits into one batch.
 pub trait Inbox: fmt::Debug + Send + Sync + 'static {
@@ -61,7 +69,7 @@ pub trait Inbox: fmt::Debug + Send + Sync + 'static {
     /// | the event has | it is a duplicate if | else |
     /// |---|---|---|
     /// | a signed id | its [key](crate::NewEvent::id_key) is known with the same body hash | a conflict if the key is known, or new |
-    /// | an unsigned id | the same; or its body hash is known within its span | the same |
+    /// | an unsigned id | the same; or its body hash is known within its span | new, under [a key with both](crate::unsigned_key) if its own is known |
     /// | no id | its body hash is known within its span | new |
     /// | a reason why it is unusable | the same, of unusable ones too | stored as unusable |
     ///
@@ -69,7 +77,8 @@ pub trait Inbox: fmt::Debug + Send + Sync + 'static {
     /// by a signed id and are no conflict, and compares `received_at`, both ends
     /// included, with the latest of them. A duplicate by body hash is counted in
     /// [`suppressed`](crate::StoredEvent::suppressed). The same conflict again is a
-    /// duplicate of the conflict.
+    /// duplicate of the conflict, and the same body under an unsigned id of the
+    /// event that has both, however long ago.
     ///
     /// Jobs follow [`route`](crate::route) and are due at once. A reserved event
     /// counts as routed even when no handler matches. A reservation of an event that
@@ -89,6 +98,45 @@ pub trait Inbox: fmt::Debug + Send + Sync + 'static {
     /// took effect, or, after `Unavailable`, it is unknown and the provider's
     /// redelivery or the lease's end sorts it out.
     fn apply(&self, batch: Batch) -> BoxFuture<'_, Result<Applied, InboxError>>;
+
+    /// Begins a transaction of the store's own engine, in which a handler writes
+    /// and which [`settle_apart`](Self::settle_apart) commits together with the
+    /// job's completion. Dropped without that, it is rolled back.
+    ///
+    /// `None`, the default, where the store has none to give away. An inbox that
+    /// wraps another passes this method and the next two on.
+    ///
+    /// # Errors
+    ///
+    /// When the store cannot be reached.
+    fn begin(&self) -> BoxFuture<'_, Result<Option<Work>, InboxError>> {
+        Box::pin(std::future::ready(Ok(None)))
+    }
+
+    /// Ends a lease in the transaction that the settle's work holds, and commits
+    /// both: the handler's writes and the completion, or neither. Not part of a
+    /// batch, whose commit must not wait for locks that a handler's writes wait for.
+    ///
+    /// The default refuses the work, as a store does whose [`begin`](Self::begin)
+    /// gives none.
+    ///
+    /// # Errors
+    ///
+    /// When the connection broke: it is unknown whether the transaction was
+    /// committed. If it was, the token is no longer the job's, so a later settle
+    /// changes nothing.
+    fn settle_apart(&self, settle: Settle) -> BoxFuture<'_, Result<SettleResult, InboxError>> {
+        drop(settle);
+        let refused = Text::from_static("this inbox commits no transactions of handlers");
+        Box::pin(std::future::ready(Ok(SettleResult::WorkRefused(refused))))
+    }
+
+    /// Returns when another process may have made jobs due since the last call.
+    /// A hint: workers look from time to time all the same. The default never
+    /// returns. Cancel-safe.
+    fn changed(&self) -> BoxFuture<'_, ()> {
+        Box::pin(std::future::pending())
+    }
 
     /// How long until one of these handlers' jobs can be claimed: it is due, or
     /// its lease ends. Zero if now, `None` if there is none. Handlers without a
@@ -171,6 +219,21 @@ macro_rules! delegate {
         impl<I: Inbox + ?Sized> Inbox for $pointer {
             fn apply(&self, batch: Batch) -> BoxFuture<'_, Result<Applied, InboxError>> {
                 (**self).apply(batch)
+            }
+
+            fn begin(&self) -> BoxFuture<'_, Result<Option<Work>, InboxError>> {
+                (**self).begin()
+            }
+
+            fn settle_apart(
+                &self,
+                settle: Settle,
+            ) -> BoxFuture<'_, Result<SettleResult, InboxError>> {
+                (**self).settle_apart(settle)
+            }
+
+            fn changed(&self) -> BoxFuture<'_, ()> {
+                (**self).changed()
             }
 
             fn next_due<'a>(

@@ -279,9 +279,6 @@ async fn it_says_that_it_is_not_durable() {
     let checked = MemoryInbox::new().check().await.unwrap();
     assert_eq!(
         checked,
-        Durability {
-            durable: false,
-            description: "in memory: a crash loses what it holds".into(),
-        }
+        Durability::new(false, "in memory: a crash loses what it holds")
     );
 }

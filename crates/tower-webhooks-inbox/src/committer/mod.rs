@@ -1,8 +1,10 @@
 //! Group commit: what waits shares one transaction.
 //!
 //! `request` is one thing asked for and its answer; `task` gathers requests,
-//! applies them and bisects a batch that fails on its data.
+//! applies them and bisects a batch that fails on its data; `apart` does the same
+//! within a worker's request.
 
+mod apart;
 mod request;
 mod task;
 #[cfg(test)]
@@ -59,7 +61,7 @@ impl Committer {
         let (closing, close) = watch::channel(false);
         let (alive, running) = watch::channel(());
         let task = task::Task {
-            inbox,
+            inbox: Arc::clone(&inbox),
             options,
             intake: intake_queue,
             rest: rest_queue,
@@ -70,6 +72,7 @@ impl Committer {
             task.run(close).await;
             drop(alive);
         });
+        tokio::spawn(pass_on(inbox, wakeups.clone(), running.clone()));
         Self {
             intake,
             rest,
@@ -146,7 +149,9 @@ impl Committer {
         self.finish(|answer| Request::Record { record, answer })
     }
 
-    /// Settles, extends and claims jobs, in this order, in one transaction.
+    /// Settles, extends and claims jobs, in this order, in one transaction; in
+    /// several where some of it fails on its data. A settle that cannot be stored
+    /// is [refused](SettleResult::Refused) by itself.
     ///
     /// # Errors
     ///
@@ -186,8 +191,7 @@ impl Committer {
 
     /// Wakes all [`Wakeups`]: after a replay, which does not come this way.
     pub fn wake(&self) {
-        self.wakeups
-            .send_modify(|count| *count = count.wrapping_add(1));
+        wake(&self.wakeups);
     }
 
     /// Refuses everything new, applies what waits, and stops the task. Returns
@@ -232,6 +236,25 @@ impl fmt::Debug for Committer {
             .field("free_events", &self.intake.capacity())
             .field("closed", &*self.closing.borrow())
             .finish_non_exhaustive()
+    }
+}
+
+fn wake(wakeups: &watch::Sender<u64>) {
+    wakeups.send_modify(|count| *count = count.wrapping_add(1));
+}
+
+/// Wakes workers for what other processes did, until the committer stops.
+async fn pass_on(
+    inbox: Arc<dyn Inbox>,
+    wakeups: watch::Sender<u64>,
+    mut running: watch::Receiver<()>,
+) {
+    loop {
+        tokio::select! {
+            biased;
+            _ = running.changed() => return,
+            () = inbox.changed() => wake(&wakeups),
+        }
     }
 }
 
@@ -301,6 +324,7 @@ impl<T> Future for Pending<T> {
 
 /// What a worker's request did.
 #[derive(Debug, Default)]
+#[non_exhaustive]
 pub struct Worked {
     /// For each settle, whether it counts.
     pub settles: Vec<SettleResult>,
@@ -311,7 +335,7 @@ pub struct Worked {
 }
 
 /// Tells when jobs may have become due. A hint: a wake-up may find nothing, and
-/// jobs stored by another process make none, so a worker also sleeps no longer
+/// jobs stored by another process need make none, so a worker also sleeps no longer
 /// than [`Inbox::next_due`] says.
 #[derive(Debug)]
 pub struct Wakeups {

@@ -71,16 +71,6 @@ impl Request {
         }
     }
 
-    /// Whether a worker may find something new to do when it has been applied.
-    fn frees_work(settles: &[Settle]) -> bool {
-        settles.iter().any(|settle| {
-            matches!(
-                settle.outcome,
-                Settlement::Release | Settlement::Retry { .. }
-            )
-        })
-    }
-
     /// Adds a copy of it to a batch: kept here, it can be applied again without
     /// the others. The copy shares bytes and text and allocates nothing for an event.
     pub(super) fn add_to(&self, batch: &mut Batch) {
@@ -180,7 +170,7 @@ impl Answers {
                 claim,
                 answer,
             } => {
-                self.freed_work |= Request::frees_work(&settles);
+                self.freed_work |= frees_work(&settles);
                 let worked = Worked {
                     settles: self.settles.by_ref().take(settles.len()).collect(),
                     extends: self.extends.by_ref().take(extends.len()).collect(),
@@ -197,7 +187,17 @@ impl Answers {
     }
 }
 
-fn too_short() -> InboxError {
+/// Whether a worker may find something new to do when these have been applied.
+pub(super) fn frees_work(settles: &[Settle]) -> bool {
+    settles.iter().any(|settle| {
+        matches!(
+            settle.outcome,
+            Settlement::Release | Settlement::Retry { .. }
+        )
+    })
+}
+
+pub(super) fn too_short() -> InboxError {
     InboxError::new(
         InboxErrorKind::Unavailable,
         "the store answered less than it was asked",

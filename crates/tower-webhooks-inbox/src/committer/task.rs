@@ -99,6 +99,19 @@ impl Task {
                     waiting.push(later);
                     waiting.push(requests);
                 }
+                InboxErrorKind::Data => match requests.pop() {
+                    Some(Request::Work {
+                        settles,
+                        extends,
+                        claim,
+                        answer,
+                    }) => {
+                        let worked = self.work_apart(settles, extends, claim).await;
+                        // Nobody may be waiting.
+                        let _ = answer.send(worked);
+                    }
+                    other => refuse(other.into_iter().collect(), &error),
+                },
                 InboxErrorKind::Full if requests.iter().any(|one| one.event().is_none()) => {
                     let (intake, rest) = requests
                         .into_iter()
@@ -122,9 +135,12 @@ impl Task {
             answers.give(request);
         }
         if answers.freed_work {
-            self.wakeups
-                .send_modify(|count| *count = count.wrapping_add(1));
+            self.wake();
         }
+    }
+
+    pub(super) fn wake(&self) {
+        super::wake(&self.wakeups);
     }
 }
 
@@ -136,7 +152,7 @@ fn batch_of(requests: &[Request]) -> Batch {
     batch
 }
 
-async fn apply(inbox: &dyn Inbox, batch: Batch) -> Result<Applied, InboxError> {
+pub(super) async fn apply(inbox: &dyn Inbox, batch: Batch) -> Result<Applied, InboxError> {
     let events = batch.inserts.len() + batch.reserves.len();
     if events > 0 {
         // Exact: a batch is far below 2^32 events.

@@ -28,6 +28,9 @@ struct Faulty {
     applies: AtomicUsize,
     /// Ids that cannot be stored.
     bad: HashSet<&'static str>,
+    /// The errors that settles cannot be stored with, and the handlers whose jobs
+    /// cannot be claimed.
+    bad_words: HashSet<&'static str>,
     failing: Mutex<Option<InboxErrorKind>>,
     refusing_intake: AtomicBool,
     panicking: AtomicBool,
@@ -42,6 +45,7 @@ impl Faulty {
             batches: Mutex::default(),
             applies: AtomicUsize::new(0),
             bad: HashSet::new(),
+            bad_words: HashSet::new(),
             failing: Mutex::default(),
             refusing_intake: AtomicBool::new(false),
             panicking: AtomicBool::new(false),
@@ -63,7 +67,16 @@ impl Faulty {
             return Err(InboxErrorKind::Full);
         }
         let is_bad = |event: &NewEvent| self.bad.contains(event.id.as_deref().unwrap_or_default());
-        if batch.inserts.iter().any(is_bad) {
+        let of_settle = |settle: &Settle| match &settle.outcome {
+            Settlement::Dead { error } => self.bad_words.contains(error.as_str()),
+            _ => false,
+        };
+        let wants = batch.claim.iter().flat_map(|claim| &claim.wants);
+        let mut handlers = wants.map(|want| want.handler.as_str());
+        if batch.inserts.iter().any(is_bad)
+            || batch.settles.iter().any(of_settle)
+            || handlers.any(|handler| self.bad_words.contains(handler))
+        {
             return Err(InboxErrorKind::Data);
         }
         Ok(())
@@ -558,4 +571,98 @@ async fn work_that_no_store_took_survives_a_search_for_bad_data() {
         "{results:?}"
     );
     assert_eq!(work.take::<u32>(), Some(7));
+}
+
+fn dead(job: &Leased, error: &'static str) -> Settle {
+    let error = Text::from_static(error);
+    settle(job, Settlement::Dead { error })
+}
+
+#[tokio::test]
+async fn one_bad_settle_refuses_only_itself() {
+    let mut inbox = Faulty::open();
+    inbox.bad_words = HashSet::from(["odd"]);
+    let inbox = Arc::new(inbox);
+    let committer = start(&inbox);
+    register(&committer).await;
+    for id in 0..17 {
+        let insert = committer.insert(event(&id.to_string()), ()).unwrap();
+        insert.await.unwrap();
+    }
+    let mut jobs = claim_all(&committer).await;
+    let held = jobs.pop().unwrap();
+    let mut wakeups = committer.wakeups();
+    let before = inbox.applies.load(Ordering::SeqCst);
+    let settles = jobs.iter().enumerate().map(|(place, job)| match place {
+        3 => dead(job, "odd"),
+        11 => settle(job, Settlement::Release),
+        _ => dead(job, "as usual"),
+    });
+    let extend = Extend {
+        key: held.key(),
+        token: held.token,
+        by: Duration::from_secs(60),
+    };
+    let asked = committer.work(settles.collect(), vec![extend], Some(claim()));
+    let worked = asked.unwrap().await.unwrap();
+    assert_eq!(worked.settles.len(), 16);
+    for (place, result) in worked.settles.iter().enumerate() {
+        match place {
+            3 => assert_eq!(*result, SettleResult::Refused(Text::from("as asked"))),
+            _ => assert_eq!(*result, SettleResult::Settled, "{place}"),
+        }
+    }
+    assert_eq!(worked.extends, [true]);
+    assert_eq!(worked.claimed.len(), 1, "the one given back");
+    assert_eq!(worked.claimed[0].key(), jobs[11].key());
+    assert!(wakeups.next().await);
+    let applies = inbox.applies.load(Ordering::SeqCst) - before;
+    assert!(applies < 14, "a search by halves: {applies}");
+
+    // Its lease is kept, so it can be settled in other words.
+    let again = vec![dead(&jobs[3], "in other words")];
+    let worked = committer.work(again, vec![], None).unwrap();
+    assert_eq!(worked.await.unwrap().settles, [SettleResult::Settled]);
+    let alone = vec![dead(&held, "odd")];
+    let worked = committer.work(alone, vec![], None).unwrap().await.unwrap();
+    assert!(matches!(worked.settles[..], [SettleResult::Refused(_)]));
+}
+
+#[tokio::test]
+async fn a_bad_claim_refuses_no_settle() {
+    let mut inbox = Faulty::open();
+    inbox.bad_words = HashSet::from(["odd"]);
+    let inbox = Arc::new(inbox);
+    let committer = start(&inbox);
+    register(&committer).await;
+    committer.insert(event("1"), ()).unwrap().await.unwrap();
+    let job = claim_all(&committer).await.remove(0);
+    let mut odd = claim();
+    odd.wants[0].handler = Text::from("odd");
+    let done = vec![settle(&job, Settlement::Done)];
+    let worked = committer.work(done, vec![], Some(odd.clone())).unwrap();
+    let worked = worked.await.unwrap();
+    assert_eq!(worked.settles, [SettleResult::Settled]);
+    assert!(worked.claimed.is_empty());
+    let alone = committer.work(vec![], vec![], Some(odd)).unwrap();
+    assert_eq!(kind(alone.await), InboxErrorKind::Data);
+}
+
+#[tokio::test]
+async fn an_inbox_that_goes_away_between_the_pieces_answers_so() {
+    let mut inbox = Faulty::new(2);
+    inbox.bad_words = HashSet::from(["odd"]);
+    let inbox = Arc::new(inbox);
+    let committer = start(&inbox);
+    register(&committer).await;
+    committer.insert(event("1"), ()).unwrap().await.unwrap();
+    inbox.gate.add_permits(1);
+    let job = claim_all(&committer).await.remove(0);
+    let settles = vec![dead(&job, "odd"), dead(&job, "as usual")];
+    let worked = committer.work(settles, vec![], None).unwrap();
+    inbox.gate.add_permits(1);
+    let_it_run().await;
+    *inbox.failing.lock().unwrap() = Some(InboxErrorKind::Unavailable);
+    inbox.gate.add_permits(10);
+    assert_eq!(kind(worked.await), InboxErrorKind::Unavailable);
 }

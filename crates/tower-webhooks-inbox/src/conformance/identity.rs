@@ -6,7 +6,7 @@ use bytes::Bytes;
 use tower_webhooks_core::Text;
 
 use super::probe::{Probe, SECOND, anonymous, event, settle, start};
-use crate::{Batch, EventState, Inserted, Settlement, body_key};
+use crate::{Batch, EventState, Filter, Inserted, Settlement, body_key, unsigned_key};
 
 pub(super) async fn a_duplicate_within_a_batch_is_known(probe: &Probe<'_>) {
     probe.register_all(&["ship"]).await;
@@ -173,26 +173,59 @@ pub(super) async fn an_unsigned_id_cannot_rename_a_known_body(probe: &Probe<'_>)
     assert!(matches!(late, Inserted::New { jobs: 1, .. }), "{late:?}");
 }
 
-pub(super) async fn an_unsigned_id_with_another_body_is_a_conflict(probe: &Probe<'_>) {
+pub(super) async fn an_unsigned_id_with_another_body_is_new_and_both_run(probe: &Probe<'_>) {
+    probe.register_all(&["ship"]).await;
+    let named = |id: &str, body: &str, after: Duration| {
+        let mut event = anonymous(body);
+        event.id = Some(Text::from(id));
+        event.id_signed = false;
+        event.received_at = start() + after;
+        event.dedup_span = Duration::from_secs(60);
+        event
+    };
+    // Captured, and sent ahead under an id that the provider has still to give.
+    let ahead = probe.insert(named("2", "captured", Duration::ZERO)).await;
+    let ahead = ahead.seq();
+    let genuine = probe.insert(named("2", "genuine", SECOND)).await;
+    let seq = genuine.seq();
+    assert_eq!(genuine, Inserted::New { seq, jobs: 1 });
+    assert_eq!(probe.claim(&["ship"], 10).await.len(), 2, "both run");
+    let kept = probe.get(seq).await.event;
+    assert_eq!(kept.state, EventState::Routed);
+    assert_eq!(kept.key, unsigned_key("2", &kept.body_sha256));
+    let filter = Filter {
+        id: Some(Text::from_static("2")),
+        ..Filter::default()
+    };
+    assert_eq!(probe.list(&filter).await, [ahead, seq]);
+
+    for after in [SECOND, Duration::from_secs(600)] {
+        let again = probe.insert(named("2", "genuine", after)).await;
+        assert_eq!(again, Inserted::Duplicate { seq }, "the id has no span");
+        let again = probe.insert(named("2", "captured", after)).await;
+        assert_eq!(again, Inserted::Duplicate { seq: ahead });
+    }
+    let suppressed = probe.get(seq).await.event.suppressed;
+    assert_eq!(suppressed, 0, "known by its id and body");
+}
+
+pub(super) async fn a_known_body_is_a_duplicate_under_every_known_unsigned_id(probe: &Probe<'_>) {
+    probe.register_all(&["ship"]).await;
     let named = |id: &str, body: &str| {
         let mut event = anonymous(body);
         event.id = Some(Text::from(id));
         event.id_signed = false;
         event
     };
-    probe.insert(named("1", "a")).await;
-    let conflict = probe.insert(named("1", "b")).await;
-    let seq = conflict.seq();
-    assert_eq!(conflict, Inserted::Conflict { seq });
-    // A conflict ran nowhere, so it must not swallow the true event.
-    let true_one = probe.insert(named("2", "b")).await;
-    assert_eq!(
-        true_one,
-        Inserted::Unhandled {
-            seq: true_one.seq()
-        }
-    );
-    assert_ne!(true_one.seq(), seq);
+    let first = probe.insert(named("1", "a")).await.seq();
+    let other = probe.insert(named("2", "b")).await.seq();
+    // Neither swapped nor renamed does a captured body run again.
+    for (id, body, seq) in [("1", "b", other), ("2", "a", first), ("3", "a", first)] {
+        let again = probe.insert(named(id, body)).await;
+        assert_eq!(again, Inserted::Duplicate { seq }, "{id} {body}");
+    }
+    assert_eq!(probe.claim(&["ship"], 10).await.len(), 2);
+    assert_eq!(probe.get(first).await.event.suppressed, 2);
 }
 
 pub(super) async fn an_id_that_looks_like_a_key_is_only_an_id(probe: &Probe<'_>) {
@@ -204,6 +237,22 @@ pub(super) async fn an_id_that_looks_like_a_key_is_only_an_id(probe: &Probe<'_>)
     let posed = probe.insert(posing).await;
     assert_eq!(posed, Inserted::Unhandled { seq: posed.seq() });
     assert_ne!(posed.seq(), by_body);
+
+    let named = |id: &str, body: &str| {
+        let mut event = anonymous(body);
+        event.id = Some(Text::from(id));
+        event.id_signed = false;
+        event
+    };
+    probe.insert(named("2", "b")).await;
+    let apart = probe.insert(named("2", "c")).await.seq();
+    let key = probe.get(apart).await.event.key.clone();
+    let posed = probe.insert(named(&key, "d")).await;
+    assert_eq!(posed, Inserted::Unhandled { seq: posed.seq() });
+    assert_eq!(
+        probe.get(posed.seq()).await.event.key,
+        format!("id:{key}").as_str()
+    );
 }
 
 pub(super) async fn everything_of_an_event_is_kept(probe: &Probe<'_>) {

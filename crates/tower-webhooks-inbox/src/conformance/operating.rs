@@ -6,12 +6,12 @@ use bytes::Bytes;
 use tower_webhooks_core::Text;
 
 use super::probe::{
-    LEASE, Probe, SECOND, anonymous, dead, done, event, job_key, registration, retry, typed,
-    unusable,
+    LEASE, Probe, SECOND, anonymous, dead, done, event, insert_dead, job_key, of, registration,
+    retry, typed, unusable,
 };
 use crate::{
-    Erase, EventSeq, EventState, Filter, Inserted, JobState, NewEvent, Page, Pruned, Reading,
-    Retention, Selection, SettleResult, Settlement,
+    Erase, EventSeq, EventState, Filter, Inserted, JobState, NewEvent, Page, Pruned, Retention,
+    Selection, SettleResult, Settlement,
 };
 
 const HOUR: Duration = Duration::from_secs(60 * 60);
@@ -19,20 +19,6 @@ const AN_HOUR: Retention = Retention {
     bodies: HOUR,
     keys: HOUR,
 };
-
-async fn insert_dead(probe: &Probe<'_>, id: &str, handler: &str) -> EventSeq {
-    let seq = probe.insert(event(id)).await.seq();
-    let job = probe.claim_one(handler).await;
-    probe.settled(&job, dead()).await;
-    seq
-}
-
-fn of(seq: EventSeq) -> Filter {
-    Filter {
-        seq: Some(seq),
-        ..Filter::default()
-    }
-}
 
 pub(super) async fn a_replay_runs_only_what_is_selected(probe: &Probe<'_>) {
     probe.register_all(&["a", "b"]).await;
@@ -172,54 +158,6 @@ pub(super) async fn a_backfill_gives_a_new_handler_the_old_events(probe: &Probe<
     assert_eq!(probe.claim_one("new").await.event.seq, paid);
 }
 
-pub(super) async fn an_unusable_event_runs_when_it_was_read_anew(probe: &Probe<'_>) {
-    probe.register(&[registration("paid", "order.paid")]).await;
-    let seq = probe.insert(unusable("sealed")).await.seq();
-    let mut selection = Selection::default();
-    let unread = probe.replay(&selection).await;
-    assert_eq!((unread.unread, unread.runs), (vec![seq], vec![]));
-    selection.readings = vec![Reading {
-        seq,
-        event_type: Some(Text::from_static("order.paid")),
-        id: Some(Text::from_static("1")),
-        occurred_at: None,
-    }];
-    let replayed = probe.replay(&selection).await;
-    assert_eq!(replayed.runs, [job_key(seq, "paid")]);
-    assert!(replayed.unread.is_empty());
-    let job = probe.claim_one("paid").await;
-    assert_eq!(job.event.state, EventState::Routed);
-    assert_eq!(job.event.unusable, None);
-    assert_eq!(job.event.event_type.as_deref(), Some("order.paid"));
-    assert_eq!(job.event.id.as_deref(), Some("1"));
-    let mut redelivered = anonymous("sealed");
-    redelivered.id = Some(Text::from_static("1"));
-    let again = probe.insert(redelivered).await;
-    assert_eq!(again, Inserted::Duplicate { seq }, "known by its id now");
-}
-
-pub(super) async fn a_reading_with_a_known_id_becomes_a_conflict(probe: &Probe<'_>) {
-    probe.register_all(&["ship"]).await;
-    let seq = probe.insert(unusable("sealed")).await.seq();
-    let known = insert_dead(probe, "1", "ship").await;
-    let selection = Selection {
-        filter: of(seq),
-        readings: vec![Reading {
-            seq,
-            event_type: Some(Text::from_static("order.paid")),
-            id: Some(Text::from_static("1")),
-            occurred_at: None,
-        }],
-        ..Selection::default()
-    };
-    assert!(probe.replay(&selection).await.runs.is_empty());
-    let kept = probe.get(seq).await;
-    assert_eq!(kept.event.state, EventState::Conflict);
-    assert!(kept.jobs.is_empty(), "the other one already runs");
-    let first = probe.insert(event("1")).await;
-    assert_eq!(first, Inserted::Duplicate { seq: known });
-}
-
 pub(super) async fn lists_are_filtered_and_paged(probe: &Probe<'_>) {
     probe.register(&[registration("paid", "order.paid")]).await;
     let mut tenant = event("1");
@@ -276,40 +214,6 @@ pub(super) async fn lists_are_filtered_and_paged(probe: &Probe<'_>) {
     assert_eq!(last.events[0].event.seq, sent);
     let nobody = EventSeq(sent.0 + 1_000);
     assert!(probe.inbox.get(nobody).await.expect("get").is_none());
-}
-
-pub(super) async fn stats_count_every_job_once(probe: &Probe<'_>) {
-    probe.register_all(&["ship"]).await;
-    insert_dead(probe, "1", "ship").await;
-    probe.insert(event("2")).await;
-    let job = probe.claim_one("ship").await;
-    probe.settled(&job, Settlement::Done).await;
-    probe.insert(event("3")).await;
-    let _running = probe.claim_one("ship").await;
-    probe.insert(event("4")).await;
-    probe.advance(SECOND * 10).await;
-    probe.insert(event("5")).await;
-    probe.insert(unusable("?")).await;
-
-    let stats = probe.inbox.stats().await.expect("stats");
-    assert_eq!(stats.events.get(&EventState::Routed), Some(&5));
-    assert_eq!(stats.events.get(&EventState::Unusable), Some(&1));
-    let states = [
-        JobState::Pending,
-        JobState::Running,
-        JobState::Done,
-        JobState::Dead,
-    ];
-    assert_eq!(states.map(|state| stats.jobs(state)), [2, 1, 1, 1]);
-    let oldest = stats.oldest_pending.expect("a pending job");
-    assert!(oldest >= SECOND * 10 && oldest < SECOND * 12, "{oldest:?}");
-    let [ship] = &stats.handlers[..] else {
-        panic!("one handler, not {:?}", stats.handlers);
-    };
-    assert_eq!((&*ship.endpoint, &*ship.handler), ("shop", "ship"));
-    let unasked = ship.unasked.expect("a worker has asked");
-    assert!(unasked >= SECOND * 10, "{unasked:?}");
-    assert!(stats.held_bytes > 0);
 }
 
 pub(super) async fn pruning_keeps_what_is_unfinished_or_dead(probe: &Probe<'_>) {

@@ -4,9 +4,11 @@ use std::time::Duration;
 
 use tower_webhooks_core::Text;
 
-use super::probe::{LEASE, Probe, SECOND, dead, event, registration, retry, seqs, start};
+use super::probe::{
+    LEASE, Probe, SECOND, dead, event, of, registration, retry, seqs, start, unusable,
+};
 use crate::{
-    Erase, EventSeq, Filter, JobState, NewEvent, Ordering, Retention, Selection, Settlement,
+    Erase, EventSeq, JobState, NewEvent, Ordering, Reading, Retention, Selection, Settlement,
 };
 
 async fn register(probe: &Probe<'_>, handlers: &[&str], ordering: Ordering) {
@@ -37,10 +39,7 @@ async fn three(probe: &Probe<'_>) -> [EventSeq; 3] {
 
 fn replay_of(seq: EventSeq) -> Selection {
     Selection {
-        filter: Filter {
-            seq: Some(seq),
-            ..Filter::default()
-        },
+        filter: of(seq),
         ..Selection::default()
     }
 }
@@ -167,6 +166,22 @@ pub(super) async fn an_erased_job_gives_its_place_away(probe: &Probe<'_>) {
     later.received_at = start() + LEASE;
     let later = probe.insert(later).await.seq();
     run(probe, later, Settlement::Done).await;
+}
+
+pub(super) async fn an_event_read_anew_stands_in_its_line(probe: &Probe<'_>) {
+    register(probe, &["ship"], Ordering::Block).await;
+    let sealed = probe.insert(unusable("sealed")).await.seq();
+    let later = probe.insert(keyed("2", "account")).await.seq();
+    let mut reading = Reading::new(sealed);
+    reading.ordering_key = Some(Text::from_static("account"));
+    let mut selection = replay_of(sealed);
+    selection.readings = vec![reading];
+    let replayed = probe.replay(&selection).await;
+    assert_eq!(replayed.runs.len(), 1);
+    let kept = probe.get(sealed).await.event.ordering_key.clone();
+    assert_eq!(kept.as_deref(), Some("account"));
+    run(probe, later, Settlement::Done).await;
+    run(probe, sealed, Settlement::Done).await;
 }
 
 pub(super) async fn a_key_waits_for_an_ended_lease_that_nobody_took(probe: &Probe<'_>) {

@@ -123,6 +123,22 @@ pub(super) fn seqs(jobs: &[Leased]) -> Vec<EventSeq> {
     jobs.iter().map(|job| job.event.seq).collect()
 }
 
+/// Stores an event whose one due job ends dead.
+pub(super) async fn insert_dead(probe: &Probe<'_>, id: &str, handler: &str) -> EventSeq {
+    let seq = probe.insert(event(id)).await.seq();
+    let job = probe.claim_one(handler).await;
+    probe.settled(&job, dead()).await;
+    seq
+}
+
+/// This event only.
+pub(super) fn of(seq: EventSeq) -> Filter {
+    Filter {
+        seq: Some(seq),
+        ..Filter::default()
+    }
+}
+
 impl<'a> Probe<'a> {
     pub(super) fn new(harness: &'a dyn Harness) -> Self {
         Self {

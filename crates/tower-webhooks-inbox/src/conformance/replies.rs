@@ -143,6 +143,25 @@ pub(super) async fn a_conflicting_reservation_reserves_nothing(probe: &Probe<'_>
     assert_eq!(stored, Recorded::Stored, "the true one is undisturbed");
 }
 
+pub(super) async fn an_unsigned_id_with_another_body_is_decided_for_itself(probe: &Probe<'_>) {
+    let named = |body: &'static str| {
+        let mut event = event("1");
+        event.id_signed = false;
+        event.body = Bytes::from_static(body.as_bytes());
+        event
+    };
+    let ahead = probe.reserve(named("captured")).await;
+    assert!(matches!(ahead, Reserved::New { .. }), "{ahead:?}");
+    let Reserved::New { seq, token } = probe.reserve(named("genuine")).await else {
+        panic!("another body is another event");
+    };
+    let stored = probe.record(record(seq, token, "approved")).await;
+    assert_eq!(stored, Recorded::Stored);
+    let again = probe.reserve(named("genuine")).await;
+    let reply = reply("approved");
+    assert_eq!(again, Reserved::Recorded { seq, reply });
+}
+
 pub(super) async fn a_reserved_event_has_its_jobs(probe: &Probe<'_>) {
     probe.register_all(&["ledger"]).await;
     let (seq, token) = reserve_new(probe, "1").await;

@@ -17,7 +17,7 @@ use super::{
 };
 use crate::{
     Applied, Batch, EventSeq, EventState, InboxError, Inserted, NewEvent, Registration,
-    StoredEvent, body_key, conflict_key, repeat_key, route,
+    StoredEvent, body_key, conflict_key, repeat_key, route, unsigned_key,
 };
 
 /// All that the inbox holds.
@@ -136,7 +136,7 @@ impl State {
             .unwrap_or_default();
         let key_of = |key: &str| scope.and_then(|scope| scope.keys.get(key)).copied();
 
-        let Some(key) = event.id_key() else {
+        let Some(mut key) = event.id_key() else {
             let candidate = match event.unusable {
                 Some(_) => known.usable.max(known.unusable),
                 None => known.usable,
@@ -153,24 +153,23 @@ impl State {
             return Match::New { key };
         };
         if let Some(seq) = key_of(&key) {
-            let same = self
-                .events
-                .get(&seq)
-                .is_some_and(|known| known.event.body_sha256 == *sha256);
-            if same {
-                return Match::Duplicate {
-                    seq,
-                    by_body: false,
-                };
+            let by_body = false;
+            if self.has_body(seq, sha256) {
+                return Match::Duplicate { seq, by_body };
             }
-            let key = conflict_key(event.id.as_deref().unwrap_or_default(), sha256);
-            return match key_of(&key) {
-                Some(seq) => Match::Duplicate {
-                    seq,
-                    by_body: false,
-                },
-                None => Match::Conflict { key },
+            let id = event.id.as_deref().unwrap_or_default();
+            let apart = if event.id_signed {
+                conflict_key(id, sha256)
+            } else {
+                unsigned_key(id, sha256)
             };
+            if let Some(seq) = key_of(&apart) {
+                return Match::Duplicate { seq, by_body };
+            }
+            if event.id_signed {
+                return Match::Conflict { key: apart };
+            }
+            key = apart;
         }
         if !event.id_signed
             && let Some(seq) = within_span(event, known.usable)
@@ -180,12 +179,16 @@ impl State {
         Match::New { key }
     }
 
-    /// Whether another event of its endpoint and tenant has this key.
-    pub(super) fn knows(&self, event: &StoredEvent, key: &str) -> bool {
+    pub(super) fn has_body(&self, seq: EventSeq, sha256: &[u8; 32]) -> bool {
+        self.events
+            .get(&seq)
+            .is_some_and(|known| known.event.body_sha256 == *sha256)
+    }
+
+    /// The event of this one's endpoint and tenant that has this key.
+    pub(super) fn keyed(&self, event: &StoredEvent, key: &str) -> Option<EventSeq> {
         let scope = (event.endpoint.clone(), event.tenant.clone());
-        self.scopes
-            .get(&scope)
-            .is_some_and(|scope| scope.keys.contains_key(key))
+        self.scopes.get(&scope)?.keys.get(key).copied()
     }
 
     pub(super) fn count_duplicate(&mut self, seq: EventSeq, by_body: bool) {
@@ -212,6 +215,7 @@ impl State {
         event.body = Bytes::copy_from_slice(&event.body);
         event.id = event.id.map(|id| Text::from(id.as_str()));
         event.event_type = event.event_type.map(|name| Text::from(name.as_str()));
+        event.ordering_key = event.ordering_key.map(|key| Text::from(key.as_str()));
         let event = Arc::new(StoredEvent::new(seq, key, state, event));
         self.events.insert(
             seq,

@@ -184,10 +184,8 @@ impl Inbox for MemoryInbox {
     }
 
     fn check(&self) -> BoxFuture<'_, Result<Durability, InboxError>> {
-        Box::pin(ready(Ok(Durability {
-            durable: false,
-            description: Text::from_static("in memory: a crash loses what it holds"),
-        })))
+        let description = Text::from_static("in memory: a crash loses what it holds");
+        Box::pin(ready(Ok(Durability::new(false, description))))
     }
 }
 

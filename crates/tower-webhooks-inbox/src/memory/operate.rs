@@ -12,6 +12,7 @@ use super::{
 use crate::{
     Erase, EventRecord, EventSeq, EventState, Filter, HandlerStats, JobKey, JobState, Listing,
     Page, Pruned, Reading, Replayed, Retention, Selection, Stats, StoredEvent, conflict_key,
+    unsigned_key,
 };
 
 impl State {
@@ -40,12 +41,7 @@ impl State {
             oldest_pending: oldest
                 .and_then(|seq| self.events.get(&seq))
                 .map(|entry| now.saturating_sub(entry.stored_at)),
-            undecided: count(
-                self.events
-                    .values()
-                    .filter(|one| one.is_undecided())
-                    .count(),
-            ),
+            undecided: count(self.room.undecided()),
             held_bytes: count(self.room.held_bytes()),
             ..Stats::default()
         };
@@ -201,19 +197,35 @@ impl State {
         read.event_type.clone_from(&reading.event_type);
         read.id.clone_from(&reading.id);
         read.occurred_at = reading.occurred_at.or(read.occurred_at);
+        read.ordering_key.clone_from(&reading.ordering_key);
         if let Some(id) = &reading.id {
-            let key = crate::records::id_key(id);
-            if self.knows(event, &key) {
-                read.state = EventState::Conflict;
-                let key = conflict_key(id, &event.body_sha256);
-                if !self.knows(event, &key) {
-                    read.key = key;
+            match self.key_of_reading(event, id) {
+                Ok(key) => read.key = key,
+                Err(conflict) => {
+                    read.state = EventState::Conflict;
+                    if self.keyed(event, &conflict).is_none() {
+                        read.key = conflict;
+                    }
                 }
-            } else {
-                read.key = key;
             }
         }
         Arc::new(read)
+    }
+
+    /// The key of an event that turned out to have this id. `Err` where it
+    /// conflicts with one that is known.
+    fn key_of_reading(&self, event: &StoredEvent, id: &Text) -> Result<Text, Text> {
+        let sha256 = &event.body_sha256;
+        let key = crate::records::id_key(id);
+        let Some(known) = self.keyed(event, &key) else {
+            return Ok(key);
+        };
+        let apart = unsigned_key(id, sha256);
+        let is_new = !self.has_body(known, sha256) && self.keyed(event, &apart).is_none();
+        if !event.id_signed && is_new {
+            return Ok(apart);
+        }
+        Err(conflict_key(id, sha256))
     }
 
     fn replace(&mut self, seq: EventSeq, event: Arc<StoredEvent>) {

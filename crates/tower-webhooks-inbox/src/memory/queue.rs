@@ -13,12 +13,13 @@ use crate::{EventSeq, JobRecord, JobState, Ordering, Registration};
 #[derive(Debug, Default)]
 pub(super) struct Queue {
     pub(super) registration: Option<Registration>,
+    /// Pending jobs, those that are due or will be and those that wait for an
+    /// earlier one.
+    pending: BTreeSet<EventSeq>,
     /// Pending jobs by due time.
     due: BTreeSet<(Duration, EventSeq)>,
     /// Running jobs by the end of their lease.
     leased: BTreeSet<(Duration, EventSeq)>,
-    /// Pending jobs that wait for an earlier one.
-    waiting: BTreeSet<EventSeq>,
     lines: HashMap<LineName, Line>,
     pub(super) done: u64,
     pub(super) dead: u64,
@@ -117,7 +118,6 @@ impl Queue {
 
     /// Gives a waiting job its turn.
     pub(super) fn call(&mut self, seq: EventSeq, job: &mut Job, now: Duration) {
-        self.waiting.remove(&seq);
         self.due.insert((now, seq));
         job.at = Some(now);
     }
@@ -147,11 +147,11 @@ impl Queue {
         match state {
             JobState::Dead => self.dead += 1,
             JobState::Done => self.done += 1,
-            JobState::Pending if turn => {
-                self.due.insert((at, seq));
-            }
             JobState::Pending => {
-                self.waiting.insert(seq);
+                self.pending.insert(seq);
+                if turn {
+                    self.due.insert((at, seq));
+                }
             }
             JobState::Running => {
                 self.leased.insert((at, seq));
@@ -165,7 +165,7 @@ impl Queue {
             JobState::Dead => self.dead -= 1,
             JobState::Done => self.done -= 1,
             JobState::Pending => {
-                self.waiting.remove(&seq);
+                self.pending.remove(&seq);
                 self.due.remove(&(at, seq));
             }
             JobState::Running => {
@@ -202,16 +202,15 @@ impl Queue {
     }
 
     pub(super) fn pending(&self) -> usize {
-        self.due.len() + self.waiting.len()
+        self.pending.len()
     }
 
     pub(super) fn running(&self) -> usize {
         self.leased.len()
     }
 
-    /// The oldest event with a pending job. Looks at all of them.
+    /// The oldest event with a pending job.
     pub(super) fn oldest_pending(&self) -> Option<EventSeq> {
-        let due = self.due.iter().map(|(_, seq)| seq);
-        due.chain(self.waiting.first()).min().copied()
+        self.pending.first().copied()
     }
 }

@@ -29,6 +29,8 @@ pub(super) struct Room {
     resting: BTreeSet<EventSeq>,
     /// Events that may be forgotten, key and all.
     finished: BTreeSet<EventSeq>,
+    /// Events whose reply is reserved and not recorded.
+    undecided: BTreeSet<EventSeq>,
     pub(super) states: BTreeMap<EventState, u64>,
 }
 
@@ -42,6 +44,7 @@ impl Default for Room {
             resting_bytes: 0,
             resting: BTreeSet::new(),
             finished: BTreeSet::new(),
+            undecided: BTreeSet::new(),
             states: BTreeMap::new(),
         }
     }
@@ -50,6 +53,10 @@ impl Default for Room {
 impl Room {
     pub(super) fn held_bytes(&self) -> usize {
         self.live_bytes + self.resting_bytes
+    }
+
+    pub(super) fn undecided(&self) -> usize {
+        self.undecided.len()
     }
 
     pub(super) fn count_state(&mut self, state: EventState, more: bool) {
@@ -76,6 +83,7 @@ impl Room {
             }
         }
         self.finished.remove(&seq);
+        self.undecided.remove(&seq);
     }
 }
 
@@ -129,7 +137,9 @@ impl State {
             let bytes = entry.event.weight_bytes() + OVERHEAD_BYTES;
             self.room.hold(seq, bytes, live);
         }
-        if !live && !entry.is_undecided() {
+        if entry.is_undecided() {
+            self.room.undecided.insert(seq);
+        } else if !live {
             self.room.finished.insert(seq);
         }
     }
@@ -202,6 +212,7 @@ pub(super) fn strip(event: &mut Arc<StoredEvent>) {
         tenant: own_some(&event.tenant),
         id: own_some(&event.id),
         event_type: own_some(&event.event_type),
+        ordering_key: own_some(&event.ordering_key),
         unusable: own_some(&event.unusable),
         secret_label: own_some(&event.secret_label),
         headers: Headers::default(),

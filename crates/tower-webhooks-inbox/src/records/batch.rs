@@ -28,6 +28,7 @@ pub struct Batch {
 /// What a [`Batch`] did: each list as long as, and in the order of, its own in
 /// the batch.
 #[derive(Debug, Default)]
+#[non_exhaustive]
 pub struct Applied {
     /// For each insert, what it found.
     pub inserts: Vec<Inserted>,
@@ -46,7 +47,7 @@ pub struct Applied {
 /// What an insert found. All of them mean that the event is durable.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Inserted {
-    /// The id is known with another body: stored apart, no job.
+    /// The id is signed, and known with another body: stored apart, no job.
     Conflict {
         /// The event that was stored apart.
         seq: EventSeq,

@@ -28,8 +28,10 @@ pub struct NewEvent {
     pub tenant: Option<Text>,
     /// The provider's event id. Without one the body's SHA-256 stands in.
     pub id: Option<Text>,
-    /// Whether the signature covers the id. Default `true`. If not, whoever
-    /// can repeat a delivery can rename it, so a known body is a duplicate too.
+    /// Whether the signature covers the id, or the id is a field of the body.
+    /// Default `true`. If not, whoever can repeat a delivery can rename it, so a
+    /// known body is a duplicate too, and another body under a known id is an event
+    /// of its own.
     pub id_signed: bool,
     /// The event type; without one only `*` and fallback handlers match.
     pub event_type: Option<Text>,
@@ -125,7 +127,7 @@ impl fmt::Display for EventSeq {
 /// and get theirs when they are replayed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum EventState {
-    /// Its id was known with another body: stored apart.
+    /// Its signed id was known with another body: stored apart.
     Conflict,
     /// Every handler that it is for has a job, or a reply decides it.
     Routed,
@@ -153,7 +155,7 @@ pub struct StoredEvent {
     pub tenant: Option<Text>,
     /// The provider's event id.
     pub id: Option<Text>,
-    /// Whether the signature covers the id.
+    /// Whether the signature covers the id, or the id is a field of the body.
     pub id_signed: bool,
     /// The event type.
     pub event_type: Option<Text>,

@@ -3,7 +3,7 @@
 use std::{
     any::Any,
     fmt,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
@@ -35,6 +35,7 @@ pub enum JobState {
 
 /// A job as people look at it.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct JobRecord {
     /// The handler's durable name.
     pub handler: Text,
@@ -52,6 +53,22 @@ pub struct JobRecord {
     pub worker: Option<Text>,
     /// What its last failed attempt said.
     pub last_error: Option<Text>,
+}
+
+impl JobRecord {
+    /// A handler's job in this state, of which nothing else is known.
+    #[must_use]
+    pub fn new(handler: impl Into<Text>, state: JobState) -> Self {
+        Self {
+            handler: handler.into(),
+            state,
+            attempts: 0,
+            earlier_attempts: 0,
+            due_in: None,
+            worker: None,
+            last_error: None,
+        }
+    }
 }
 
 /// A worker's wish for jobs.
@@ -72,12 +89,14 @@ pub struct Want {
     pub endpoint: Text,
     /// The handler's durable name.
     pub handler: Text,
-    /// How many jobs it can start now. It is never given more.
+    /// How many jobs it can start now. It is never given more. Zero only says
+    /// that a worker has the handler.
     pub free: usize,
 }
 
 /// A job given to a worker for a while.
 #[derive(Debug, Clone)]
+#[non_exhaustive]
 pub struct Leased {
     /// The event, with its body.
     pub event: Arc<StoredEvent>,
@@ -93,6 +112,24 @@ pub struct Leased {
 }
 
 impl Leased {
+    /// Attempt number `attempt` of a job, fenced by `token`, for as long as `lease`.
+    #[must_use]
+    pub fn new(
+        event: Arc<StoredEvent>,
+        handler: impl Into<Text>,
+        attempt: u32,
+        token: u64,
+        lease: Duration,
+    ) -> Self {
+        Self {
+            event,
+            handler: handler.into(),
+            attempt,
+            token,
+            lease,
+        }
+    }
+
     /// The job's name.
     #[must_use]
     pub fn key(&self) -> JobKey {
@@ -156,6 +193,10 @@ pub enum SettleResult {
     /// The token is not the job's current one: another worker has the job, or
     /// it is settled. Nothing was changed, no work was committed.
     LeaseLost,
+    /// The store cannot keep this settle, for this reason: nothing was changed, and
+    /// the job is still leased. The [`Committer`](crate::Committer) answers so for
+    /// a settle that a store refuses as `Data`; a store itself never does.
+    Refused(Text),
     /// The job is settled and its work committed.
     Settled,
     /// The work was not committed, for this reason, and the job is still
@@ -167,7 +208,8 @@ pub enum SettleResult {
 /// such as statements on its own connection. Each store says which type it
 /// knows and refuses every other.
 ///
-/// Clones share the one piece of work: who takes it first has it.
+/// Clones share the one piece of work: who takes it first has it, until it is
+/// given back.
 ///
 /// ```
 /// use tower_webhooks_inbox::Work;
@@ -176,6 +218,9 @@ pub enum SettleResult {
 /// assert_eq!(work.take::<u32>(), None);
 /// assert_eq!(work.clone().take::<String>().as_deref(), Some("insert into paid …"));
 /// assert_eq!(work.take::<String>(), None);
+///
+/// work.give_back(String::from("insert into paid …"));
+/// assert!(!work.is_taken());
 /// ```
 #[derive(Clone)]
 pub struct Work(Arc<Mutex<Option<Box<dyn Any + Send>>>>);
@@ -190,7 +235,7 @@ impl Work {
     /// Takes the work if it is a `T` and was not taken before.
     #[must_use]
     pub fn take<T: Any + Send>(&self) -> Option<T> {
-        let mut held = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut held = self.held();
         match held.take()?.downcast() {
             Ok(work) => Some(*work),
             Err(other) => {
@@ -198,6 +243,23 @@ impl Work {
                 None
             }
         }
+    }
+
+    /// Puts work that was taken back, or other work in its place.
+    pub fn give_back<T: Any + Send>(&self, work: T) {
+        let before = self.held().replace(Box::new(work));
+        // Dropped here, when the lock is no longer held: it may do anything.
+        drop(before);
+    }
+
+    /// Whether somebody has taken the work and not given it back.
+    #[must_use]
+    pub fn is_taken(&self) -> bool {
+        self.held().is_none()
+    }
+
+    fn held(&self) -> MutexGuard<'_, Option<Box<dyn Any + Send>>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -1,7 +1,7 @@
 //! What makes two events the same.
 //!
 //! Within one endpoint and tenant an event is unique by its key, a text that a
-//! store keeps under a UNIQUE constraint. Four kinds, which cannot be mistaken
+//! store keeps under a UNIQUE constraint. Five kinds, which cannot be mistaken
 //! for one another:
 //!
 //! | key | for |
@@ -9,7 +9,8 @@
 //! | the id itself | an event with an id (`id:` goes before an id that looks like one of the others) |
 //! | `sha256:<hex>` | an event without an id, or unusable: its body stands in |
 //! | `sha256:<hex>#<seq>` | the same body again after the span; `seq` is the one before it |
-//! | `conflict:<hex>:<id>` | a known id with this other body |
+//! | `conflict:<hex>:<id>` | a known signed id with this other body |
+//! | `unsigned:<hex>:<id>` | a known unsigned id with this other body |
 
 use std::fmt::Write;
 
@@ -42,14 +43,21 @@ pub fn repeat_key(sha256: &[u8; 32], previous: EventSeq) -> Text {
     Text::from(format!("{BODY}{}#{previous}", hex(sha256)))
 }
 
-/// The key of an event whose id is known with another body.
+/// The key of an event whose id is signed, and known with another body.
 #[must_use]
 pub fn conflict_key(id: &str, sha256: &[u8; 32]) -> Text {
     Text::from(format!("{CONFLICT}{}:{id}", hex(sha256)))
 }
 
+/// The key of an event whose id is known with another body and not signed: what
+/// came first under the id may be the false one, so this is an event of its own.
+#[must_use]
+pub fn unsigned_key(id: &str, sha256: &[u8; 32]) -> Text {
+    Text::from(format!("{UNSIGNED}{}:{id}", hex(sha256)))
+}
+
 pub(crate) fn id_key(id: &Text) -> Text {
-    if [BODY, CONFLICT, ID].iter().any(|own| id.starts_with(own)) {
+    if PREFIXES.iter().any(|own| id.starts_with(own)) {
         Text::from(format!("{ID}{id}"))
     } else {
         id.clone()
@@ -69,6 +77,8 @@ fn hex(bytes: &[u8; 32]) -> String {
 const BODY: &str = "sha256:";
 const CONFLICT: &str = "conflict:";
 const ID: &str = "id:";
+const UNSIGNED: &str = "unsigned:";
+const PREFIXES: [&str; 4] = [BODY, CONFLICT, ID, UNSIGNED];
 
 #[cfg(test)]
 mod tests {
@@ -86,6 +96,7 @@ mod tests {
         );
         assert_eq!(id_key(&Text::from("id:evt_1")), "id:id:evt_1");
         assert_eq!(id_key(&Text::from("conflict:x")), "id:conflict:x");
+        assert_eq!(id_key(&Text::from("unsigned:x")), "id:unsigned:x");
     }
 
     #[test]
@@ -100,6 +111,10 @@ mod tests {
         assert_eq!(
             conflict_key("evt_1", &sha256),
             format!("conflict:{hex}:evt_1").as_str()
+        );
+        assert_eq!(
+            unsigned_key("evt_1", &sha256),
+            format!("unsigned:{hex}:evt_1").as_str()
         );
     }
 

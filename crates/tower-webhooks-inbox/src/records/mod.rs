@@ -23,7 +23,7 @@ pub use job::{
     Work,
 };
 pub(crate) use key::id_key;
-pub use key::{body_key, conflict_key, repeat_key};
+pub use key::{body_key, conflict_key, repeat_key, unsigned_key};
 pub use operate::{
     Durability, Erase, EventRecord, Filter, HandlerStats, Listing, Page, Pruned, Reading, Replayed,
     Retention, Selection, Stats,

@@ -93,6 +93,7 @@ impl Default for Page {
 
 /// One page of events.
 #[derive(Debug, Clone, Default)]
+#[non_exhaustive]
 pub struct Listing {
     /// The events. A store may leave out their bodies and headers.
     pub events: Vec<EventRecord>,
@@ -102,11 +103,20 @@ pub struct Listing {
 
 /// An event with all its jobs.
 #[derive(Debug, Clone)]
+#[non_exhaustive]
 pub struct EventRecord {
     /// The event.
     pub event: Arc<StoredEvent>,
     /// Its jobs, by the handlers' names.
     pub jobs: Vec<JobRecord>,
+}
+
+impl EventRecord {
+    /// An event with its jobs.
+    #[must_use]
+    pub fn new(event: Arc<StoredEvent>, jobs: Vec<JobRecord>) -> Self {
+        Self { event, jobs }
+    }
 }
 
 /// What to replay.
@@ -134,20 +144,40 @@ pub struct Selection {
 
 /// What an unusable event says, now that it could be read.
 #[derive(Debug, Clone)]
+#[non_exhaustive]
 pub struct Reading {
     /// The event.
     pub seq: EventSeq,
     /// Its type.
     pub event_type: Option<Text>,
     /// Its id. If an event with that id is known, this one becomes a conflict
-    /// and runs only when it is replayed as such.
+    /// and runs only when it is replayed as such; one whose id is not signed only
+    /// where it is known with this body.
     pub id: Option<Text>,
     /// When the provider says it happened.
     pub occurred_at: Option<SystemTime>,
+    /// What its handlers may order their jobs by. Its place among them is that of
+    /// its number, behind those that have begun.
+    pub ordering_key: Option<Text>,
+}
+
+impl Reading {
+    /// A reading of this event that says nothing yet.
+    #[must_use]
+    pub fn new(seq: EventSeq) -> Self {
+        Self {
+            seq,
+            event_type: None,
+            id: None,
+            occurred_at: None,
+            ordering_key: None,
+        }
+    }
 }
 
 /// What a replay did, or would do.
 #[derive(Debug, Clone, Default)]
+#[non_exhaustive]
 pub struct Replayed {
     /// Jobs that run again, or for the first time.
     pub runs: Vec<JobKey>,
@@ -186,6 +216,7 @@ impl Default for Retention {
 
 /// What a pruning step did.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Pruned {
     /// Events whose body and headers went.
     pub bodies: usize,
@@ -211,6 +242,7 @@ pub enum Erase {
 
 /// Whether a store keeps what it says it has.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Durability {
     /// Whether an event survives a crash of the process and of the machine once
     /// its insert has returned.
@@ -219,8 +251,21 @@ pub struct Durability {
     pub description: Text,
 }
 
+impl Durability {
+    /// Whether events survive, and by which settings.
+    #[must_use]
+    pub fn new(durable: bool, description: impl Into<Text>) -> Self {
+        let description = description.into();
+        Self {
+            durable,
+            description,
+        }
+    }
+}
+
 /// Counts, for metrics and monitors.
 #[derive(Debug, Clone, Default)]
+#[non_exhaustive]
 pub struct Stats {
     /// How many events are in each state; states without one may be missing.
     pub events: BTreeMap<EventState, u64>,
@@ -248,10 +293,17 @@ impl Stats {
             })
             .sum()
     }
+
+    /// How many jobs of all handlers are [orphaned](HandlerStats::orphaned).
+    #[must_use]
+    pub fn orphaned(&self) -> u64 {
+        self.handlers.iter().map(HandlerStats::orphaned).sum()
+    }
 }
 
 /// One handler's jobs.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct HandlerStats {
     /// The endpoint.
     pub endpoint: Text,
@@ -265,10 +317,42 @@ pub struct HandlerStats {
     pub done: u64,
     /// Jobs dead.
     pub dead: u64,
-    /// How long since a worker last asked for its jobs. With jobs pending and
-    /// nobody asking, the handler is orphaned: no live worker has it.
+    /// How long since a worker last asked for its jobs, with free slots or
+    /// without; `None` if none ever did.
     pub unasked: Option<Duration>,
 }
+
+impl HandlerStats {
+    /// A handler without jobs that nobody has asked for.
+    #[must_use]
+    pub fn new(endpoint: impl Into<Text>, handler: impl Into<Text>) -> Self {
+        Self {
+            endpoint: endpoint.into(),
+            handler: handler.into(),
+            pending: 0,
+            running: 0,
+            done: 0,
+            dead: 0,
+            unasked: None,
+        }
+    }
+
+    /// How many pending jobs nobody will run: all of them, if no worker has asked
+    /// for a minute. Its name was changed, its worker does not run, or it was
+    /// taken out of the program.
+    ///
+    /// A worker asks every second; the minute is for a restart, whose drain takes
+    /// 20 to 30 s.
+    #[must_use]
+    pub fn orphaned(&self) -> u64 {
+        match self.unasked {
+            Some(unasked) if unasked < ORPHANED_AFTER => 0,
+            Some(_) | None => self.pending,
+        }
+    }
+}
+
+const ORPHANED_AFTER: Duration = Duration::from_secs(60);
 
 fn same(wanted: Option<&Text>, found: Option<&Text>) -> bool {
     wanted.is_none() || wanted == found

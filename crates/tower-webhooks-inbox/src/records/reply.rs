@@ -71,7 +71,8 @@ pub enum Reserved {
         /// Fences the reservation.
         token: u64,
     },
-    /// The id is known with another body. Stored apart, nothing reserved.
+    /// The id is signed, and known with another body. Stored apart, nothing
+    /// reserved.
     Conflict {
         /// The event that was stored apart.
         seq: EventSeq,
