@@ -16,8 +16,8 @@ use crate::{
     inbox::Parts,
     place::{self, Filesystem, ReceiverLock},
     readers::Readers,
-    schema::{self, Found},
-    session::Session,
+    schema::{self, migration_sql},
+    session::{Log, Session},
     store::{self, Boot},
     time::StoreClock,
     writer::Writer,
@@ -140,7 +140,8 @@ impl SqliteBuilder {
     /// `Filesystem` if the file would not be kept there; `Locked` if another
     /// receiver still has it after the wait; `Schema` if the file is not an inbox
     /// or does not fit this release; `Weak` if SQLite refuses a setting;
-    /// `Unavailable` if the file cannot be read or written.
+    /// `Unavailable` if the file cannot be read or written, or its folder not
+    /// be synced.
     ///
     /// # Panics
     ///
@@ -173,15 +174,13 @@ impl SqliteBuilder {
     /// # Panics
     ///
     /// Outside a tokio runtime.
-    pub async fn migrate(self) -> Result<Migrated, OpenError> {
+    pub async fn migrate(mut self) -> Result<Migrated, OpenError> {
         blocking(move || {
+            self.path = place::resolve(self.path);
             self.place()?;
             place::create(&self.path)?;
             let mut connection = connection::writing(&self.path, self.settings())?;
-            let from = match Found::of(&connection) {
-                Ok(Found::Version(version)) => version,
-                Ok(Found::Empty | Found::Foreign) | Err(_) => 0,
-            };
+            let from = schema::version(&connection, &self.path)?;
             schema::prepare(&mut connection, &self.path, true)?;
             let to = schema::NEWEST;
             Ok(Migrated { from, to })
@@ -189,7 +188,30 @@ impl SqliteBuilder {
         .await
     }
 
-    fn open_as(self, role: Role) -> Result<SqliteInbox, OpenError> {
+    /// The SQL that [`migrate`](Self::migrate) would run, for those who migrate by
+    /// hand; empty if there is nothing to do. Makes no file, and changes none.
+    ///
+    /// # Errors
+    ///
+    /// `Schema` when it is another program's database or a later release made it,
+    /// `Unavailable` when it cannot be read.
+    ///
+    /// # Panics
+    ///
+    /// Outside a tokio runtime.
+    pub async fn pending_sql(self) -> Result<String, OpenError> {
+        blocking(move || {
+            if !self.path.exists() {
+                return Ok(migration_sql(0));
+            }
+            let connection = connection::looking(&self.path, self.settings())?;
+            schema::version(&connection, &self.path).map(migration_sql)
+        })
+        .await
+    }
+
+    fn open_as(mut self, role: Role) -> Result<SqliteInbox, OpenError> {
+        self.path = place::resolve(self.path);
         let filesystem = self.place()?;
         let lock = match role {
             Role::Beside => None,
@@ -197,9 +219,16 @@ impl SqliteBuilder {
         };
         if role == Role::Receiver && self.auto_migrate {
             place::create(&self.path)?;
+            // Also where it was not there before: the process may go elsewhere.
+            self.path = place::resolve(self.path);
         }
         let settings = self.settings();
-        let mut session = Session::open(&self.path, settings)?;
+        let log = match role {
+            // It would hold the receiver up, which has done it.
+            Role::Beside => Log::Saved,
+            Role::Receiver => Log::Unsaved,
+        };
+        let mut session = Session::open(&self.path, settings, log)?;
         schema::prepare(session.connection_mut(), &self.path, self.auto_migrate)?;
         let clock = match &self.clock {
             Some(clock) => StoreClock::Given(clock.clone()),
@@ -221,6 +250,7 @@ impl SqliteBuilder {
             clock: clock.clone(),
             boot,
             session: Some(session),
+            log: Log::Saved,
             checkpoints: Checkpoints::new(&self.path, self.max_log_bytes()),
             lock,
         };

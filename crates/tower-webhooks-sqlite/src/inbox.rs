@@ -7,7 +7,6 @@ use std::{
     time::Duration,
 };
 
-use tower_webhooks_core::Text;
 use tower_webhooks_inbox::{
     Applied, Batch, BoxFuture, Durability, Erase, EventRecord, EventSeq, Filter, Inbox, InboxError,
     Listing, Page, Pruned, Replayed, Retention, Selection, Stats, Want,
@@ -39,8 +38,12 @@ pub(crate) struct Parts {
 
 impl SqliteInbox {
     /// Opens the inbox as its receiver, and makes the file if there is none. Only
-    /// one receiver at a time: a second one waits 10 s for the first to end. What
-    /// an earlier one had leased is due again at once.
+    /// one receiver at a time: a second one waits 10 s for the first to end.
+    ///
+    /// What an earlier one had leased is due again at once. A job that was cut
+    /// short more than once waits, longer each time, from 250 ms to 17 min: its
+    /// handler may be what ends the process, and what runs beside it would lose
+    /// its attempts too.
     ///
     /// # Errors
     ///
@@ -102,16 +105,15 @@ impl SqliteInbox {
             })
             .await?;
         let filesystem = self.0.filesystem;
-        Ok(Durability {
-            durable: safety.is_durable() && filesystem.keeps(),
-            description: Text::from(format!(
-                "SQLite {}, journal_mode = {}, synchronous = {}, on {}",
-                rusqlite::version(),
-                safety.journal_mode,
-                safety.synchronous,
-                filesystem.name(),
-            )),
-        })
+        let description = format!(
+            "SQLite {}, journal_mode = {}, synchronous = {}, on {}",
+            rusqlite::version(),
+            safety.journal_mode,
+            safety.synchronous,
+            filesystem.name(),
+        );
+        let durable = safety.is_durable() && filesystem.keeps();
+        Ok(Durability::new(durable, description))
     }
 }
 

@@ -49,6 +49,7 @@
 mod builder;
 mod checkpoint;
 mod connection;
+mod durable;
 mod error;
 mod inbox;
 mod place;

@@ -90,6 +90,17 @@ fn kind_of(folder: &Path) -> io::Result<Filesystem> {
     std::fs::metadata(folder).map(|_| Filesystem::Local)
 }
 
+/// The file's own name, where there is one: the log and the lock lie beside the
+/// file, not beside a link to it, and the link may be on another file system.
+/// As it is given elsewhere than on Unix, whose names SQLite understands.
+pub(crate) fn resolve(path: PathBuf) -> PathBuf {
+    if cfg!(unix) {
+        path.canonicalize().unwrap_or(path)
+    } else {
+        path
+    }
+}
+
 /// Creates the file, empty and for its owner alone: it will hold what senders
 /// sent. An existing one stays as it is.
 pub(crate) fn create(path: &Path) -> Result<(), OpenError> {

@@ -7,6 +7,7 @@ use tower_webhooks_inbox::{InboxError, InboxErrorKind};
 
 use crate::{
     connection::{self, Safety, Settings},
+    durable,
     error::{OpenError, closed, inbox_error, unavailable},
     place::Identity,
     store::{Boot, Guard, Memo, Tx},
@@ -27,13 +28,36 @@ pub(crate) struct Session {
 #[derive(Debug)]
 pub(crate) struct Failure {
     pub(crate) error: InboxError,
-    /// Whether it was taken back and the connection can go on.
-    pub(crate) sound: bool,
+    pub(crate) left: Left,
+}
+
+/// What a transaction leaves behind that did not commit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Left {
+    /// It was taken back and the connection can go on.
+    Sound,
+    /// It may still be under way: the connection is given up.
+    Unknown,
+    /// Also, all of it may be in the log, and readable, and not on the disk.
+    Unsaved,
+}
+
+/// Whether what can be read of the log is on the disk.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Log {
+    /// Whoever wrote it has seen to that.
+    Saved,
+    /// Whoever wrote it may have failed, or been killed.
+    Unsaved,
 }
 
 impl Session {
-    pub(crate) fn open(path: &Path, settings: Settings) -> Result<Self, OpenError> {
+    pub(crate) fn open(path: &Path, settings: Settings, log: Log) -> Result<Self, OpenError> {
         let mut connection = connection::writing(path, settings)?;
+        if log == Log::Unsaved {
+            durable::rewrite_log(&mut connection, path)?;
+        }
+        durable::sync_folder(path)?;
         let guard = Guard::install(&mut connection);
         let identity =
             Identity::of(path).map_err(|error| OpenError::unavailable("look at", path, error))?;
@@ -58,23 +82,28 @@ impl Session {
         if Identity::of(path).ok() != Some(self.identity) {
             return Err(Failure {
                 error: unavailable("the inbox's file was moved, replaced or deleted"),
-                sound: false,
+                left: Left::Unknown,
             });
         }
         self.statement("BEGIN IMMEDIATE").map_err(|error| Failure {
-            sound: is_busy(&error),
+            left: Left::sound_if(is_busy(&error)),
             error: inbox_error(error),
         })?;
         match self.inside(clock, boot, run) {
             Ok(Some(done)) => {
-                self.statement("COMMIT").map_err(|error| Failure {
-                    error: inbox_error(error),
-                    sound: false,
+                self.statement("COMMIT").map_err(|error| {
+                    let error = inbox_error(error);
+                    let left = match error.kind() {
+                        // It did not come to the sync.
+                        InboxErrorKind::Full => Left::Unknown,
+                        _ => Left::Unsaved,
+                    };
+                    Failure { error, left }
                 })?;
                 Ok(done)
             }
             Ok(None) => Err(Failure {
-                sound: self.take_back(),
+                left: Left::sound_if(self.take_back()),
                 error: closed("another receiver has opened the inbox"),
             }),
             Err(error) => {
@@ -83,7 +112,7 @@ impl Session {
                 let sound = matches!(error.kind(), InboxErrorKind::Data | InboxErrorKind::Full);
                 Err(Failure {
                     error,
-                    sound: back && sound,
+                    left: Left::sound_if(back && sound),
                 })
             }
         }
@@ -137,6 +166,12 @@ impl Session {
     }
 }
 
+impl Left {
+    fn sound_if(sound: bool) -> Self {
+        if sound { Self::Sound } else { Self::Unknown }
+    }
+}
+
 fn is_busy(error: &rusqlite::Error) -> bool {
     matches!(
         error.sqlite_error_code(),
@@ -160,7 +195,7 @@ mod tests {
 
     fn open(path: &Path) -> Session {
         place::create(path).unwrap();
-        let mut session = Session::open(path, SETTINGS).unwrap();
+        let mut session = Session::open(path, SETTINGS, Log::Saved).unwrap();
         schema::prepare(session.connection_mut(), path, true).unwrap();
         session
     }
@@ -196,7 +231,7 @@ mod tests {
         for _ in 0..2 {
             let failure = insert(&mut session, &path, "2").unwrap_err();
             assert_eq!(failure.error.kind(), InboxErrorKind::Full);
-            assert!(failure.sound);
+            assert_eq!(failure.left, Left::Sound);
         }
         limit(&session, 1_000_000);
         insert(&mut session, &path, "2").unwrap();
@@ -222,9 +257,9 @@ mod tests {
             )
             .unwrap();
         let failure = insert(&mut session, &path, "1").unwrap_err();
-        assert!(!failure.sound);
+        assert_eq!(failure.left, Left::Unsaved);
         drop(session);
-        let session = Session::open(&path, SETTINGS).unwrap();
+        let session = Session::open(&path, SETTINGS, Log::Unsaved).unwrap();
         let stored: i64 = session
             .connection()
             .query_row("SELECT count(*) FROM event", [], |row| row.get(0))

@@ -19,7 +19,7 @@ use crate::{
     connection::Settings,
     error::{closed, inbox_error, unavailable},
     place::ReceiverLock,
-    session::{Failure, Session},
+    session::{Failure, Left, Log, Session},
     store::{Boot, Tx},
     time::StoreClock,
 };
@@ -33,6 +33,8 @@ pub(crate) struct Writer {
     pub(crate) boot: Boot,
     /// None after a failure, until the next call.
     pub(crate) session: Option<Session>,
+    /// The log as the next connection finds it.
+    pub(crate) log: Log,
     pub(crate) checkpoints: Checkpoints,
     /// Given back when the thread ends: not before the last commit.
     pub(crate) lock: Option<ReceiverLock>,
@@ -91,11 +93,14 @@ impl Writer {
                 }
                 Ok(done)
             }
-            Err(Failure { error, sound }) => {
-                if sound {
+            Err(Failure { error, left }) => {
+                if left == Left::Sound {
                     self.session = Some(session);
                 } else {
                     tracing::warn!(path = %self.path.display(), "the inbox's connection is opened anew");
+                }
+                if left == Left::Unsaved {
+                    self.log = Log::Unsaved;
                 }
                 Err(error)
             }
@@ -123,7 +128,11 @@ impl Writer {
     pub(crate) fn take_session(&mut self) -> Result<Session, InboxError> {
         match self.session.take() {
             Some(session) => Ok(session),
-            None => Ok(Session::open(&self.path, self.settings)?),
+            None => {
+                let session = Session::open(&self.path, self.settings, self.log)?;
+                self.log = Log::Saved;
+                Ok(session)
+            }
         }
     }
 

@@ -7,8 +7,8 @@ use std::time::{Duration, SystemTime};
 use common::{Folder, claim, done, event, insert, register, settle_all, try_insert, want};
 use tower_webhooks_core::{Clock, ManualClock};
 use tower_webhooks_inbox::{
-    Batch, Inbox, InboxErrorKind, Inserted, JobState, Reserve, Reserved, Selection, SettleResult,
-    Settlement,
+    Batch, Filter, Inbox, InboxErrorKind, Inserted, JobState, Page, Reserve, Reserved, Selection,
+    SettleResult, Settlement,
 };
 use tower_webhooks_sqlite::{OpenErrorKind, SqliteInbox, migration_sql};
 
@@ -46,6 +46,37 @@ async fn a_second_receiver_opens_as_soon_as_the_first_is_gone() {
 }
 
 #[tokio::test]
+#[cfg(unix)]
+async fn behind_a_link_it_is_the_same_inbox_with_one_receiver() {
+    let folder = Folder::new();
+    let first = folder.open().await;
+    insert(&first, "1").await;
+    let elsewhere = Folder::new();
+    std::os::unix::fs::symlink(folder.path(), elsewhere.path()).unwrap();
+    let refused = elsewhere.builder().open().await.unwrap_err();
+    assert_eq!(refused.kind(), OpenErrorKind::Locked);
+    first.close().await;
+    let second = elsewhere.open().await;
+    assert_eq!(second.path(), folder.path().canonicalize().unwrap());
+    assert!(matches!(
+        insert(&second, "1").await,
+        Inserted::Duplicate { .. }
+    ));
+}
+
+#[tokio::test]
+#[cfg(target_os = "linux")]
+async fn a_link_into_memory_is_refused() {
+    let memory = tempfile::tempdir_in("/dev/shm").unwrap();
+    let file = memory.path().join("webhooks.db");
+    std::fs::write(&file, "").unwrap();
+    let folder = Folder::new();
+    std::os::unix::fs::symlink(&file, folder.path()).unwrap();
+    let refused = folder.builder().open().await.unwrap_err();
+    assert_eq!(refused.kind(), OpenErrorKind::Filesystem);
+}
+
+#[tokio::test]
 async fn leases_of_the_receiver_before_are_due_at_once() {
     let folder = Folder::new();
     let first = folder.open().await;
@@ -65,6 +96,73 @@ async fn leases_of_the_receiver_before_are_due_at_once() {
     let stats = second.stats().await.unwrap();
     let states = [JobState::Pending, JobState::Running];
     assert_eq!(states.map(|state| stats.jobs(state)), [0, 1]);
+}
+
+#[tokio::test]
+async fn what_is_cut_short_again_and_again_comes_back_apart_and_later_each_time() {
+    let folder = Folder::new();
+    let clock = ManualClock::at(SystemTime::UNIX_EPOCH + Duration::from_secs(86_400));
+    let open = async || {
+        folder
+            .builder()
+            .with_clock(clock.clone())
+            .open()
+            .await
+            .unwrap()
+    };
+    let milliseconds = async |inbox: &SqliteInbox| {
+        let mut due_in = Vec::new();
+        for record in inbox
+            .list(&Filter::default(), Page::default())
+            .await
+            .unwrap()
+            .events
+        {
+            due_in.extend(record.jobs[0].due_in.map(|wait| wait.as_millis()));
+        }
+        due_in.sort_unstable();
+        due_in
+    };
+    let first = open().await;
+    register(&first, "ship").await;
+    for id in ["1", "2", "3", "4"] {
+        insert(&first, id).await;
+    }
+    assert_eq!(claim(&first, "ship", 4).await.len(), 4);
+    first.close().await;
+
+    // Once is no evidence.
+    let mut receiver = open().await;
+    assert_eq!(milliseconds(&receiver).await, [0; 4]);
+    assert_eq!(claim(&receiver, "ship", 4).await.len(), 4);
+    receiver.close().await;
+    receiver = open().await;
+    assert_eq!(milliseconds(&receiver).await, [62, 125, 187, 250]);
+
+    // One that ends the process, at its turn: the others keep theirs.
+    clock.advance(Duration::from_millis(63));
+    for attempt in 3..=25 {
+        let claimed = claim(&receiver, "ship", 1).await;
+        assert_eq!(claimed[0].attempt, attempt);
+        receiver.close().await;
+        receiver = open().await;
+        let wait = Duration::from_millis(250 << (attempt - 2).min(12));
+        let due_in = milliseconds(&receiver).await;
+        assert_eq!(due_in.iter().max(), Some(&wait.as_millis()), "{attempt}");
+        if attempt == 3 {
+            let others = [62, 124, 187, 500];
+            assert_eq!(due_in, others);
+            clock.advance(Duration::from_millis(250));
+            for job in claim(&receiver, "ship", 4).await {
+                assert_eq!(job.attempt, 3);
+                settle_all(&receiver, vec![done(&job, None)]).await;
+            }
+        }
+        clock.advance(wait);
+    }
+    let stats = receiver.stats().await.unwrap();
+    let states = [JobState::Pending, JobState::Done];
+    assert_eq!(states.map(|state| stats.jobs(state)), [1, 3]);
 }
 
 #[tokio::test]
@@ -212,6 +310,43 @@ async fn without_leave_no_table_is_made() {
     folder.shell().execute_batch(&migration_sql(0)).unwrap();
     let inbox = folder.builder().auto_migrate(false).open().await.unwrap();
     insert(&inbox, "1").await;
+}
+
+#[tokio::test]
+async fn the_pending_sql_is_what_a_migration_would_run() {
+    let folder = Folder::new();
+    let pending = async || folder.builder().pending_sql().await;
+    assert_eq!(pending().await.unwrap(), migration_sql(0));
+    assert!(!folder.path().exists(), "looking makes no file");
+    folder.shell().execute_batch("VACUUM").unwrap();
+    let sql = pending().await.unwrap();
+    assert_eq!(sql, migration_sql(0), "an empty file");
+    folder.shell().execute_batch(&sql).unwrap();
+    assert_eq!(pending().await.unwrap(), "");
+    let receiver = folder.open().await;
+    assert_eq!(pending().await.unwrap(), "", "beside a receiver");
+    receiver.close().await;
+
+    folder
+        .shell()
+        .execute_batch("PRAGMA user_version = 99")
+        .unwrap();
+    let refused = pending().await.unwrap_err();
+    assert_eq!(refused.kind(), OpenErrorKind::Schema);
+    assert!(refused.to_string().contains("a later release"), "{refused}");
+    folder
+        .shell()
+        .execute_batch("PRAGMA application_id = 7")
+        .unwrap();
+    let refused = pending().await.unwrap_err();
+    assert_eq!(refused.kind(), OpenErrorKind::Schema);
+    assert!(
+        refused.to_string().contains("another program's"),
+        "{refused}"
+    );
+    std::fs::write(folder.path(), "no database at all, but a long text").unwrap();
+    let refused = pending().await.unwrap_err();
+    assert_eq!(refused.kind(), OpenErrorKind::Unavailable);
 }
 
 #[tokio::test]

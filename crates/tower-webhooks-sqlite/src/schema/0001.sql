@@ -1,4 +1,5 @@
 -- Times are microseconds since 1970 UTC: datetime(received_at / 1e6, 'unixepoch').
+-- Checks of a state are spelled out: for a longer IN, SQLite fills a table of its own at each row.
 
 -- One row an event, written once. The body comes last: whatever stands behind a
 -- large value is slow to reach.
@@ -7,7 +8,8 @@ CREATE TABLE event (
     endpoint     TEXT    NOT NULL,
     tenant       TEXT,
     key          TEXT    NOT NULL,
-    state        TEXT    NOT NULL CHECK (state IN ('conflict', 'routed', 'unhandled', 'unusable')),
+    state        TEXT    NOT NULL CHECK (
+        state = 'conflict' OR state = 'routed' OR state = 'unhandled' OR state = 'unusable'),
     id           TEXT,
     id_signed    INTEGER NOT NULL,
     event_type   TEXT,
@@ -48,7 +50,8 @@ CREATE TABLE job (
     seq              INTEGER NOT NULL,
     handler          TEXT    NOT NULL,
     endpoint         TEXT    NOT NULL,
-    state            TEXT    NOT NULL CHECK (state IN ('dead', 'done', 'pending', 'running')),
+    state            TEXT    NOT NULL CHECK (
+        state = 'dead' OR state = 'done' OR state = 'pending' OR state = 'running'),
     due_at           INTEGER,
     attempts         INTEGER NOT NULL DEFAULT 0,
     earlier_attempts INTEGER NOT NULL DEFAULT 0,

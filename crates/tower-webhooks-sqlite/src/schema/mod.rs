@@ -34,7 +34,8 @@ pub(crate) const TABLES: &[&str] = &[
 
 /// The SQL that leads from this version of the schema to the newest, for those
 /// who migrate by hand. Version 0 is an empty database. Empty if there is
-/// nothing to do.
+/// nothing to do. [`SqliteBuilder::pending_sql`](crate::SqliteBuilder::pending_sql)
+/// looks into the file for the version.
 ///
 /// ```
 /// let sql = tower_webhooks_sqlite::migration_sql(0);
@@ -84,29 +85,41 @@ pub(crate) fn prepare(
     path: &Path,
     migrate: bool,
 ) -> Result<(), OpenError> {
-    let failed = |error| OpenError::unavailable("read the schema of", path, error);
-    let refuse = |why: String| {
-        let message = format!("{} {why}", path.display());
-        Err(OpenError::new(OpenErrorKind::Schema, message))
-    };
-    let from = match Found::of(connection).map_err(failed)? {
-        Found::Version(version) if version > NEWEST => {
-            return refuse(format!(
-                "has schema {version}, which a later release made; this one knows up to {NEWEST}"
-            ));
-        }
-        Found::Version(NEWEST) => return Ok(()),
-        Found::Version(version) if version >= OLDEST && !migrate => return Ok(()),
-        Found::Version(version) => version,
-        Found::Empty => 0,
-        Found::Foreign => return refuse("is another program's database".to_owned()),
-    };
+    let from = version(connection, path)?;
+    if from == NEWEST || (from >= OLDEST && !migrate) {
+        return Ok(());
+    }
     if !migrate {
-        return refuse(format!(
-            "has schema {from} and this release needs {OLDEST} to {NEWEST}; migrate it first"
+        return Err(refusal(
+            path,
+            &format!(
+                "has schema {from} and this release needs {OLDEST} to {NEWEST}; migrate it first"
+            ),
         ));
     }
     run(connection, from).map_err(|error| OpenError::unavailable("migrate", path, error))
+}
+
+/// The version of the database's schema, 0 if it is empty, where this release
+/// can migrate it or need not.
+pub(crate) fn version(connection: &Connection, path: &Path) -> Result<u32, OpenError> {
+    let found = Found::of(connection)
+        .map_err(|error| OpenError::unavailable("read the schema of", path, error))?;
+    match found {
+        Found::Version(version) if version > NEWEST => Err(refusal(
+            path,
+            &format!(
+                "has schema {version}, which a later release made; this one knows up to {NEWEST}"
+            ),
+        )),
+        Found::Version(version) => Ok(version),
+        Found::Empty => Ok(0),
+        Found::Foreign => Err(refusal(path, "is another program's database")),
+    }
+}
+
+fn refusal(path: &Path, why: &str) -> OpenError {
+    OpenError::new(OpenErrorKind::Schema, format!("{} {why}", path.display()))
 }
 
 fn run(connection: &mut Connection, from: u32) -> rusqlite::Result<()> {

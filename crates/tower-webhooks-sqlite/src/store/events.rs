@@ -5,7 +5,7 @@ use std::time::Duration;
 use tower_webhooks_core::Text;
 use tower_webhooks_inbox::{
     EventSeq, EventState, Inserted, JobState, NewEvent, Ordering, body_key, conflict_key,
-    repeat_key,
+    repeat_key, unsigned_key,
 };
 
 use super::{
@@ -64,24 +64,27 @@ impl Tx<'_> {
     }
 
     pub(super) fn find(&self, event: &NewEvent, sha256: &[u8; 32]) -> rusqlite::Result<Match> {
-        let Some(key) = event.id_key() else {
+        let Some(mut key) = event.id_key() else {
             return self.find_by_body(event, sha256);
         };
         if let Some((seq, known)) = self.keyed(event, &key)? {
+            let by_body = false;
             if known == *sha256 {
-                return Ok(Match::Duplicate {
-                    seq,
-                    by_body: false,
-                });
+                return Ok(Match::Duplicate { seq, by_body });
             }
-            let key = conflict_key(event.id.as_deref().unwrap_or_default(), sha256);
-            return Ok(match self.keyed(event, &key)? {
-                Some((seq, _)) => Match::Duplicate {
-                    seq,
-                    by_body: false,
-                },
-                None => Match::Conflict { key },
-            });
+            let id = event.id.as_deref().unwrap_or_default();
+            let apart = if event.id_signed {
+                conflict_key(id, sha256)
+            } else {
+                unsigned_key(id, sha256)
+            };
+            if let Some((seq, _)) = self.keyed(event, &apart)? {
+                return Ok(Match::Duplicate { seq, by_body });
+            }
+            if event.id_signed {
+                return Ok(Match::Conflict { key: apart });
+            }
+            key = apart;
         }
         if !event.id_signed {
             let usable = self.latest(event, sha256, false)?;
@@ -112,24 +115,16 @@ impl Tx<'_> {
     }
 
     /// The event that has this key, and its hash.
-    fn keyed(&self, event: &NewEvent, key: &str) -> rusqlite::Result<Option<(i64, [u8; 32])>> {
+    pub(super) fn keyed(
+        &self,
+        event: &NewEvent,
+        key: &str,
+    ) -> rusqlite::Result<Option<(i64, [u8; 32])>> {
         self.first(
             BY_KEY,
             (key, event.endpoint.as_str(), event.tenant.as_deref()),
             |row| Ok((row.get(0)?, row.get(1)?)),
         )
-    }
-
-    /// Whether an event of this endpoint and tenant has the key.
-    pub(super) fn knows(
-        &self,
-        endpoint: &str,
-        tenant: Option<&str>,
-        key: &str,
-    ) -> rusqlite::Result<bool> {
-        let mut scope = NewEvent::new(endpoint, "", std::time::SystemTime::UNIX_EPOCH);
-        scope.tenant = tenant.map(Text::from);
-        Ok(self.keyed(&scope, key)?.is_some())
     }
 
     /// The latest event with this body among those that the body may identify.

@@ -109,13 +109,8 @@ impl Tx<'_> {
         } = want;
         self.tally.job(endpoint, handler, due.state, -1);
         self.tally.job(endpoint, handler, JobState::Running, 1);
-        Ok(Leased {
-            event,
-            handler: handler.clone(),
-            attempt,
-            token: unsigned(token),
-            lease,
-        })
+        let token = unsigned(token);
+        Ok(Leased::new(event, handler.clone(), attempt, token, lease))
     }
 
     fn event(&self, seq: i64) -> rusqlite::Result<StoredEvent> {

@@ -3,10 +3,12 @@
 //! * `events` matches and stores; `jobs` claims and settles; `lines` keeps the
 //!   jobs of one ordering key in a row; `replies` reserves and records.
 //! * `work` runs what commits with a completion.
-//! * `routes` remembers the registrations; `tally` counts.
+//! * `boot` frees what the receiver before had leased; `routes` remembers the
+//!   registrations; `tally` counts.
 //! * `rows` reads what is stored; `filter`, `operate`, `replay` and `retain` are
 //!   what people do.
 
+mod boot;
 mod events;
 mod filter;
 mod jobs;
@@ -22,10 +24,11 @@ mod tally;
 mod tests;
 mod work;
 
-use rusqlite::{Connection, OptionalExtension, Params, Row, TransactionBehavior};
+use rusqlite::{Connection, OptionalExtension, Params, Row};
 use tower_webhooks_inbox::{Applied, Batch, EventSeq};
 
 pub(crate) use self::{
+    boot::start_boot,
     operate::{get, list, next_due, stats},
     work::Guard,
 };
@@ -203,48 +206,6 @@ impl<'a> Tx<'a> {
             .query_map(params, read)?
             .collect()
     }
-}
-
-/// Opens the inbox for a receiver: the leases and reservations of the one before
-/// are free at once, since the lock says that it has ended.
-pub(crate) fn start_boot(connection: &mut Connection, now: i64) -> rusqlite::Result<Boot> {
-    let connection = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-    let boot = connection.query_row(
-        "UPDATE inbox SET boot = boot + 1 RETURNING boot",
-        [],
-        |row| row.get(0),
-    )?;
-    let released = {
-        let mut running = connection.prepare(
-            "SELECT endpoint, handler, count(*) FROM job
-             WHERE due_at IS NOT NULL AND state = 'running' AND boot <> 0
-             GROUP BY endpoint, handler",
-        )?;
-        let rows = running.query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?;
-        rows.collect::<rusqlite::Result<Vec<(String, String, i64)>>>()?
-    };
-    connection.execute(
-        "UPDATE job SET state = 'pending', due_at = min(due_at, ?1)
-         WHERE due_at IS NOT NULL AND state = 'running' AND boot <> 0",
-        [now],
-    )?;
-    for (endpoint, handler, jobs) in released {
-        tracing::info!(
-            endpoint,
-            handler,
-            jobs,
-            "released what the receiver before had leased"
-        );
-        let mut tally = Tally::default();
-        tally.move_jobs(&endpoint, &handler, jobs);
-        tally.write(&connection)?;
-    }
-    connection.execute(
-        "UPDATE reply SET held_until = min(held_until, ?1) WHERE status IS NULL AND boot <> 0",
-        [now],
-    )?;
-    connection.commit()?;
-    Ok(Boot::Receiver(boot))
 }
 
 /// The column of a number; one that is too large is in no row.

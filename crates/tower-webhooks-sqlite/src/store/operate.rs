@@ -44,10 +44,8 @@ pub(crate) fn get(
         .optional()?;
     event
         .map(|event| {
-            Ok(EventRecord {
-                event: Arc::new(event),
-                jobs: jobs_of(connection, column(seq), now)?,
-            })
+            let jobs = jobs_of(connection, column(seq), now)?;
+            Ok(EventRecord::new(Arc::new(event), jobs))
         })
         .transpose()
 }
@@ -68,16 +66,11 @@ pub(crate) fn list(
     let events = events.query_map(params_from_iter(&condition.values), rows::event)?;
     let events = events.collect::<rusqlite::Result<Vec<_>>>()?;
     let (events, next) = cut(events, page, |event| event.seq);
-    let mut listing = Listing {
-        events: Vec::with_capacity(events.len()),
-        next,
-    };
+    let mut listing = Listing::default();
+    listing.next = next;
     for event in events {
         let jobs = jobs_of(connection, column(event.seq), now)?;
-        listing.events.push(EventRecord {
-            event: Arc::new(event),
-            jobs,
-        });
+        listing.events.push(EventRecord::new(Arc::new(event), jobs));
     }
     Ok(listing)
 }
@@ -108,13 +101,11 @@ pub(super) fn jobs_of(
 /// Reads the counts that every transaction keeps; only what waits is looked through.
 pub(crate) fn stats(connection: &Connection, now: i64) -> rusqlite::Result<Stats> {
     let number = |sql| connection.query_row(sql, [], |row| row.get::<_, i64>(0));
-    let mut stats = Stats {
-        undecided: unsigned(number("SELECT count(*) FROM reply WHERE status IS NULL")?),
-        held_bytes: unsigned(number("SELECT held_bytes FROM inbox")?),
-        oldest_pending: oldest_pending(connection)?.map(|stored_at| until(stored_at, now)),
-        handlers: handlers(connection, now)?,
-        ..Stats::default()
-    };
+    let mut stats = Stats::default();
+    stats.undecided = unsigned(number("SELECT count(*) FROM reply WHERE status IS NULL")?);
+    stats.held_bytes = unsigned(number("SELECT held_bytes FROM inbox")?);
+    stats.oldest_pending = oldest_pending(connection)?.map(|stored_at| until(stored_at, now));
+    stats.handlers = handlers(connection, now)?;
     let mut events = connection.prepare_cached("SELECT state, events FROM event_count")?;
     let mut events = events.query([])?;
     while let Some(row) = events.next()? {
@@ -145,15 +136,10 @@ fn handlers(connection: &Connection, now: i64) -> rusqlite::Result<Vec<HandlerSt
             .last()
             .is_some_and(|last| last.endpoint == endpoint && last.handler == handler);
         if !known {
-            handlers.push(HandlerStats {
-                endpoint,
-                handler,
-                pending: 0,
-                running: 0,
-                done: 0,
-                dead: 0,
-                unasked: row.get::<_, Option<i64>>(2)?.map(|at| until(at, now)),
-            });
+            let asked_at = row.get::<_, Option<i64>>(2)?;
+            let mut handler = HandlerStats::new(endpoint, handler);
+            handler.unasked = asked_at.map(|at| until(at, now));
+            handlers.push(handler);
         }
         let (Some(of), Some(state)) = (
             handlers.last_mut(),

@@ -4,7 +4,7 @@ use rusqlite::params_from_iter;
 use tower_webhooks_core::Text;
 use tower_webhooks_inbox::{
     EventState, JobKey, JobRecord, JobState, NewEvent, Ordering, Reading, Replayed, Selection,
-    StoredEvent, conflict_key,
+    StoredEvent, conflict_key, unsigned_key,
 };
 
 use super::{
@@ -29,10 +29,8 @@ impl Tx<'_> {
             row.get::<_, i64>(0)
         })?;
         let (chosen, next) = cut(chosen, page, |seq| seq_of(*seq));
-        let mut replayed = Replayed {
-            next,
-            ..Replayed::default()
-        };
+        let mut replayed = Replayed::default();
+        replayed.next = next;
         for seq in chosen {
             let event = self.first(SELECT_EVENT, [seq], rows::event)?;
             if let Some(event) = event {
@@ -165,20 +163,28 @@ impl Tx<'_> {
         event.event_type.clone_from(&reading.event_type);
         event.id.clone_from(&reading.id);
         event.occurred_at = reading.occurred_at.or(event.occurred_at);
+        event.ordering_key.clone_from(&reading.ordering_key);
         let Some(id) = &reading.id else {
             return Ok(());
         };
-        let mut named = NewEvent::new("", "", event.received_at);
+        let mut named = NewEvent::new(event.endpoint.clone(), "", event.received_at);
+        named.tenant.clone_from(&event.tenant);
         named.id = Some(id.clone());
         let key = named.id_key().unwrap_or_default();
-        let (endpoint, tenant) = (&event.endpoint, event.tenant.as_deref());
-        if !self.knows(endpoint, tenant, &key)? {
+        let Some((_, known)) = self.keyed(&named, &key)? else {
             event.key = key;
             return Ok(());
+        };
+        let sha256 = &event.body_sha256;
+        let apart = unsigned_key(id, sha256);
+        let is_new = known != *sha256 && self.keyed(&named, &apart)?.is_none();
+        if !event.id_signed && is_new {
+            event.key = apart;
+            return Ok(());
         }
-        let key = conflict_key(id, &event.body_sha256);
-        if !self.knows(endpoint, tenant, &key)? {
-            event.key = key;
+        let conflict = conflict_key(id, sha256);
+        if self.keyed(&named, &conflict)?.is_none() {
+            event.key = conflict;
         }
         event.state = EventState::Conflict;
         Ok(())
@@ -190,7 +196,7 @@ impl Tx<'_> {
             event.state != EventState::Conflict && (event.id.is_none() || !event.id_signed);
         self.run(
             "UPDATE event SET key = ?2, state = ?3, id = ?4, event_type = ?5, occurred_at = ?6,
-                 unusable = NULL, by_body = ?7
+                 ordering_key = ?7, unusable = NULL, by_body = ?8
              WHERE seq = ?1",
             (
                 column(event.seq),
@@ -199,6 +205,7 @@ impl Tx<'_> {
                 event.id.as_deref(),
                 event.event_type.as_deref(),
                 event.occurred_at.map(micros),
+                event.ordering_key.as_deref(),
                 by_body,
             ),
         )?;

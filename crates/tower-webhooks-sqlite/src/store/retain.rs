@@ -72,11 +72,11 @@ impl Tx<'_> {
                 [seq],
             )?;
         }
-        Ok(Pruned {
-            bodies: strip.len(),
-            keys: forget.len(),
-            more,
-        })
+        let mut pruned = Pruned::default();
+        pruned.bodies = strip.len();
+        pruned.keys = forget.len();
+        pruned.more = more;
+        Ok(pruned)
     }
 
     /// Drops an event with its key, jobs and reply.

@@ -90,15 +90,14 @@ pub(super) const SELECT_JOBS: &str = "SELECT handler, state, attempts, earlier_a
     worker, last_error FROM job WHERE seq = ?1 ORDER BY handler";
 
 pub(super) fn job(row: &Row<'_>, now: i64) -> rusqlite::Result<JobRecord> {
-    Ok(JobRecord {
-        handler: text(row, 0)?,
-        state: job_state(row.get_ref(1)?.as_str()?).ok_or_else(|| odd(1))?,
-        attempts: small(row, 2)?,
-        earlier_attempts: small(row, 3)?,
-        due_in: row.get::<_, Option<i64>>(4)?.map(|due| until(now, due)),
-        worker: maybe_text(row, 5)?,
-        last_error: maybe_text(row, 6)?,
-    })
+    let state = job_state(row.get_ref(1)?.as_str()?).ok_or_else(|| odd(1))?;
+    let mut job = JobRecord::new(text(row, 0)?, state);
+    job.attempts = small(row, 2)?;
+    job.earlier_attempts = small(row, 3)?;
+    job.due_in = row.get::<_, Option<i64>>(4)?.map(|due| until(now, due));
+    job.worker = maybe_text(row, 5)?;
+    job.last_error = maybe_text(row, 6)?;
+    Ok(job)
 }
 
 pub(super) fn text(row: &Row<'_>, column: usize) -> rusqlite::Result<Text> {

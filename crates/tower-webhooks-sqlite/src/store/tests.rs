@@ -1,12 +1,15 @@
 //! How SQLite goes about what is asked often: by an index, without sorting.
 
-use std::path::Path;
+use std::{path::Path, time::Duration};
 
-use rusqlite::{Connection, params_from_iter};
+use rusqlite::{Connection, StatementStatus, params_from_iter};
 use tower_webhooks_inbox::{EventState, Filter, JobState, Page};
 
 use super::{events, filter::Condition, jobs, lines, operate, retain, rows};
-use crate::schema;
+use crate::{
+    connection::{self, Settings},
+    place, schema,
+};
 
 fn database() -> Connection {
     let mut connection = Connection::open_in_memory().unwrap();
@@ -68,6 +71,35 @@ fn what_is_asked_often_goes_by_an_index_and_sorts_nothing() {
         assert!(plan.contains(index), "{sql}: {plan}");
         assert!(!plan.contains("TEMP B-TREE"), "{sql}: {plan}");
         assert!(!plan.contains("SCAN"), "{sql}: {plan}");
+    }
+}
+
+#[test]
+fn other_values_do_not_compile_a_statement_anew() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("inbox.db");
+    place::create(&path).unwrap();
+    let settings = Settings {
+        busy_timeout: Duration::from_secs(1),
+        checkpoint_pages: 1000,
+    };
+    let mut writer = connection::writing(&path, settings).unwrap();
+    schema::prepare(&mut writer, &path, true).unwrap();
+    let reader = connection::reading(&path, settings).unwrap();
+    for (connection, sql) in [
+        (&writer, events::BY_BODY),
+        (&writer, jobs::DUE),
+        (&writer, rows::SELECT_EVENT),
+        (&reader, operate::NEXT_DUE),
+        (&reader, rows::SELECT_EVENT),
+    ] {
+        let mut statement = connection.prepare(sql).unwrap();
+        for value in 5..8 {
+            let values = vec![value; statement.parameter_count()];
+            statement.exists(params_from_iter(values)).unwrap();
+        }
+        let compiled_anew = statement.get_status(StatementStatus::RePrepare);
+        assert_eq!(compiled_anew, 0, "{sql}");
     }
 }
 
