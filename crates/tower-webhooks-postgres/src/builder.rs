@@ -1,0 +1,345 @@
+//! How an inbox is opened.
+
+use std::{fmt, sync::Arc, time::Duration};
+
+use deadpool_postgres::{Manager, ManagerConfig, RecyclingMethod, Runtime};
+use tokio::time::{Instant, sleep};
+
+use crate::{
+    PostgresInbox,
+    driver::{Pool, Pooled},
+    error::{OpenError, OpenErrorKind},
+    hints::Hints,
+    schema::{self, SchemaName, migration_sql},
+    session::{Database, Limits},
+    tls::Place,
+};
+
+/// Settings of a [`PostgresInbox`] that is about to be opened.
+///
+/// None of them weakens what is durable.
+#[must_use = "nothing is opened until `open` is awaited"]
+pub struct PostgresBuilder {
+    source: Source,
+    schema: Option<String>,
+    auto_migrate: bool,
+    notify: bool,
+    any_certificate: bool,
+    max_connections: usize,
+    max_transactions: usize,
+    begin_timeout: Duration,
+    statement_timeout: Duration,
+    open_wait: Duration,
+    tables: Vec<String>,
+}
+
+/// Where the connections come from.
+enum Source {
+    Pool(deadpool_postgres::Pool),
+    #[cfg(feature = "sqlx")]
+    Sqlx(sqlx::PgPool),
+    Url(String),
+}
+
+/// What a migration found and made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Migrated {
+    /// The schema's version before; 0 if there were no tables.
+    pub from: u32,
+    /// Its version now.
+    pub to: u32,
+}
+
+/// What the settings name.
+struct Found {
+    pool: Arc<dyn Pool>,
+    /// The handlers', if they have another.
+    for_handlers: Option<Arc<dyn Pool>>,
+    schema: SchemaName,
+}
+
+impl PostgresBuilder {
+    fn new(source: Source) -> Self {
+        Self {
+            source,
+            schema: None,
+            auto_migrate: true,
+            notify: true,
+            any_certificate: false,
+            max_connections: 6,
+            max_transactions: 16,
+            begin_timeout: Duration::from_millis(500),
+            statement_timeout: Duration::from_secs(5),
+            open_wait: Duration::from_secs(10),
+            tables: Vec::new(),
+        }
+    }
+
+    pub(crate) fn from_url(url: String) -> Self {
+        Self::new(Source::Url(url))
+    }
+
+    pub(crate) fn from_pool(pool: deadpool_postgres::Pool) -> Self {
+        Self::new(Source::Pool(pool))
+    }
+
+    #[cfg(feature = "sqlx")]
+    pub(crate) fn from_sqlx(pool: sqlx::PgPool) -> Self {
+        Self::new(Source::Sqlx(pool))
+    }
+
+    /// Whether opening makes and migrates the tables. Default yes. If not, an
+    /// inbox with an older schema that this release still knows is opened as it
+    /// is, and any other is refused: for those whose role may not make tables, who
+    /// run [`migration_sql`](crate::migration_sql) by hand.
+    pub fn auto_migrate(mut self, yes: bool) -> Self {
+        self.auto_migrate = yes;
+        self
+    }
+
+    /// The schema of the inbox's tables. Default the one that the URL names with
+    /// `schema=`, else `webhooks`. Made if it is absent, for which the role needs the
+    /// right to make schemas in the database; one that exists needs only the right to
+    /// make tables in it. Several inboxes in one database differ by it.
+    pub fn with_schema(mut self, schema: impl Into<String>) -> Self {
+        self.schema = Some(schema.into());
+        self
+    }
+
+    /// How long to wait for a connection with a transaction begun on it, before
+    /// the database counts as away and the caller hears `Unavailable`. Default
+    /// 500 ms, so that a receiver answers 503 within one second. Raise it where
+    /// making a connection takes longer: TLS to a server far away.
+    pub fn with_begin_timeout(mut self, limit: Duration) -> Self {
+        self.begin_timeout = limit;
+        self
+    }
+
+    /// How many connections the inbox's own work has. Default 6: one that stores,
+    /// the others for workers, lists and counts. At least 2. Not used with a pool of
+    /// yours.
+    pub fn with_max_connections(mut self, connections: usize) -> Self {
+        self.max_connections = connections.max(2);
+        self
+    }
+
+    /// How many handlers can be in a [transaction](crate::Tx) at the same time;
+    /// more wait. Default 16 connections, made when they are needed, and apart from
+    /// the others: slow handlers never keep an acknowledgement waiting. Not used
+    /// with a pool of yours.
+    pub fn with_max_transactions(mut self, transactions: usize) -> Self {
+        self.max_transactions = transactions.max(1);
+        self
+    }
+
+    /// How long to try for a first connection when opening. Default 10 s: a
+    /// database that starts together with the program.
+    pub fn with_open_wait(mut self, wait: Duration) -> Self {
+        self.open_wait = wait;
+        self
+    }
+
+    /// How long one statement of the inbox's may take, on the server and as far as
+    /// the caller waits. Default 5 s; one takes milliseconds.
+    pub fn with_statement_timeout(mut self, limit: Duration) -> Self {
+        self.statement_timeout = limit;
+        self
+    }
+
+    /// SQL that runs at each opening, after the inbox's own migration: `CREATE TABLE
+    /// IF NOT EXISTS …` of the tables that handlers write by [`Tx`](crate::Tx). As
+    /// in a handler, what has no schema is looked for on the role's own search path.
+    /// One process runs it at a time.
+    pub fn with_tables(mut self, sql: impl Into<String>) -> Self {
+        self.tables.push(sql.into());
+        self
+    }
+
+    /// Neither notifies nor listens: for PgBouncer in transaction mode, where a
+    /// connection that listens would be another one each time. Workers then hear
+    /// of other processes' jobs by asking, about once a second.
+    pub fn without_notify(mut self) -> Self {
+        self.notify = false;
+        self
+    }
+
+    /// Encrypts, and believes any certificate. **Whoever is between the program
+    /// and its database can read and change everything.** For servers whose
+    /// authority is nowhere to be had; otherwise name its file with `sslrootcert`.
+    pub fn insecure_any_certificate(mut self) -> Self {
+        self.any_certificate = true;
+        self
+    }
+
+    /// Opens the inbox.
+    ///
+    /// # Errors
+    ///
+    /// `Url` if the URL or another setting cannot be used; `Unavailable` if the
+    /// server does not answer, or refuses that or what
+    /// [`with_tables`](Self::with_tables) says; `Schema` if the tables are another
+    /// program's or do not fit this release.
+    ///
+    /// # Panics
+    ///
+    /// Outside a tokio runtime.
+    pub async fn open(self) -> Result<PostgresInbox, OpenError> {
+        let Found {
+            pool,
+            for_handlers,
+            schema,
+        } = self.find()?;
+        let database = self.patient(&pool, &schema);
+        let prepare = || schema::prepare(&database, self.auto_migrate);
+        self.patiently(prepare).await?;
+        schema::make_tables(&database, &self.tables).await?;
+        let limits = Limits {
+            begin: self.begin_timeout,
+            statement: self.statement_timeout,
+        };
+        let database = Database::new(pool, for_handlers, schema, limits);
+        Ok(PostgresInbox::new(database, self.notify.then(Hints::new)))
+    }
+
+    /// Makes or migrates the tables, and nothing else. A running release before
+    /// this one goes on: a migration only adds. Of several processes that migrate
+    /// one does, and the others wait for it.
+    ///
+    /// # Errors
+    ///
+    /// As [`open`](Self::open).
+    ///
+    /// # Panics
+    ///
+    /// Outside a tokio runtime.
+    pub async fn migrate(self) -> Result<Migrated, OpenError> {
+        let Found { pool, schema, .. } = self.find()?;
+        let database = self.patient(&pool, &schema);
+        let prepare = || schema::prepare(&database, true);
+        let (from, to) = self.patiently(prepare).await?;
+        Ok(Migrated { from, to })
+    }
+
+    /// The SQL that [`migrate`](Self::migrate) would run, for those who migrate by
+    /// hand; empty if there is nothing to do. Changes nothing.
+    ///
+    /// # Errors
+    ///
+    /// As [`open`](Self::open), but for another program's tables, which the SQL
+    /// itself would fail at.
+    ///
+    /// # Panics
+    ///
+    /// Outside a tokio runtime.
+    pub async fn pending_sql(self) -> Result<String, OpenError> {
+        let Found { pool, schema, .. } = self.find()?;
+        let database = self.patient(&pool, &schema);
+        let version = self.patiently(|| schema::found(&database)).await?;
+        migration_sql(schema.as_str(), version)
+    }
+
+    /// The database as who opens an inbox sees it.
+    fn patient(&self, pool: &Arc<dyn Pool>, schema: &SchemaName) -> Database {
+        let limits = Limits {
+            begin: self.open_wait.max(self.begin_timeout),
+            statement: self.statement_timeout,
+        };
+        Database::new(pool.clone(), None, schema.clone(), limits)
+    }
+
+    /// Asks again for as long as the server may still be starting.
+    async fn patiently<T, F>(&self, ask: impl Fn() -> F) -> Result<T, OpenError>
+    where
+        F: Future<Output = Result<T, OpenError>>,
+    {
+        let until = Instant::now() + self.open_wait;
+        loop {
+            match ask().await {
+                Err(error) if error.may_pass() && Instant::now() + RETRY < until => {
+                    sleep(RETRY).await;
+                }
+                other => return other,
+            }
+        }
+    }
+
+    fn find(&self) -> Result<Found, OpenError> {
+        let named = |url: Option<String>| {
+            let name = self.schema.clone().or(url);
+            SchemaName::new(name.as_deref().unwrap_or(schema::DEFAULT_SCHEMA))
+        };
+        let shared = |pool: Arc<dyn Pool>| {
+            Ok(Found {
+                pool,
+                for_handlers: None,
+                schema: named(None)?,
+            })
+        };
+        match &self.source {
+            Source::Pool(pool) => shared(Arc::new(Pooled {
+                pool: pool.clone(),
+                beside: None,
+            })),
+            #[cfg(feature = "sqlx")]
+            Source::Sqlx(pool) => shared(Arc::new(crate::driver::SqlxPool(pool.clone()))),
+            Source::Url(url) => {
+                let mut place = Place::parse(url)?;
+                if self.any_certificate {
+                    place.trust_anyone();
+                }
+                Ok(Found {
+                    schema: named(place.schema.take())?,
+                    pool: own_pool(&mut place, self.max_connections)?,
+                    for_handlers: Some(own_pool(&mut place, self.max_transactions)?),
+                })
+            }
+        }
+    }
+}
+
+impl fmt::Debug for PostgresBuilder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // Not the URL: it may have a password.
+        f.debug_struct("PostgresBuilder")
+            .field("schema", &self.schema)
+            .field("auto_migrate", &self.auto_migrate)
+            .field("notify", &self.notify)
+            .field("max_connections", &self.max_connections)
+            .field("max_transactions", &self.max_transactions)
+            .field("begin_timeout", &self.begin_timeout)
+            .field("statement_timeout", &self.statement_timeout)
+            .finish_non_exhaustive()
+    }
+}
+
+/// A pool of ours.
+fn own_pool(place: &mut Place, connections: usize) -> Result<Arc<dyn Pool>, OpenError> {
+    let config = &mut place.config;
+    if config.get_application_name().is_none() {
+        config.application_name("tower-webhooks");
+    }
+    if config.get_tcp_user_timeout().is_none() {
+        // A server that vanished without a word.
+        config.tcp_user_timeout(VANISHED);
+    }
+    let tls = place.tls()?;
+    let manager = ManagerConfig {
+        recycling_method: RecyclingMethod::Fast,
+    };
+    let manager = Manager::from_config(place.config.clone(), tls.clone(), manager);
+    let pool = deadpool_postgres::Pool::builder(manager)
+        .max_size(connections)
+        .runtime(Runtime::Tokio1)
+        .build()
+        .map_err(|error| {
+            OpenError::with_source(OpenErrorKind::Url, "the pool cannot be made", error)
+        })?;
+    Ok(Arc::new(Pooled {
+        pool,
+        beside: Some((place.config.clone(), tls)),
+    }))
+}
+
+const RETRY: Duration = Duration::from_millis(250);
+const VANISHED: Duration = Duration::from_secs(10);

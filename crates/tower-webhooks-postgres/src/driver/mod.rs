@@ -1,0 +1,106 @@
+//! The two ways to the server, behind one: every statement exists once.
+//!
+//! * `pooled` is tokio-postgres with deadpool; `sqlx` is a pool of sqlx's.
+//! * Statements are never kept in a connection by a name, so that they also run
+//!   behind a pooler that gives each transaction another connection.
+//! * Values are encoded and decoded by `postgres-types` for both.
+
+mod pooled;
+#[cfg(feature = "sqlx")]
+mod sqlx;
+
+use std::{error::Error, fmt};
+
+use tokio_postgres::types::{FromSql, ToSql, Type};
+use tower_webhooks_inbox::{BoxFuture, Work};
+
+use crate::error::Failure;
+
+pub(crate) use self::pooled::{Pooled, PooledWork};
+#[cfg(feature = "sqlx")]
+pub(crate) use self::sqlx::{SqlxPool, SqlxWork};
+
+/// A value with the type that the server takes it for.
+pub(crate) type Param<'a> = (&'a (dyn ToSql + Sync), Type);
+
+/// A statement with its values.
+pub(crate) type Query<'a> = (&'a str, Vec<Param<'a>>);
+
+/// What goes to the server without waiting for an answer in between, where the
+/// driver can do that: statements without values, statements with values, and
+/// statements without again. After one that fails the rest fails too, because a
+/// transaction surrounds them.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Trip<'a> {
+    pub(crate) first: &'a str,
+    pub(crate) queries: &'a [Query<'a>],
+    pub(crate) last: &'a str,
+}
+
+impl<'a> Trip<'a> {
+    pub(crate) fn first(first: &'a str) -> Self {
+        Self {
+            first,
+            ..Self::default()
+        }
+    }
+}
+
+/// Where connections come from.
+pub(crate) trait Pool: fmt::Debug + Send + Sync + 'static {
+    fn connection(&self) -> BoxFuture<'_, Result<Box<dyn Connection>, Failure>>;
+
+    /// A connection that is told of what is notified on this channel, apart from
+    /// the others; `None` where nobody said how to make one.
+    fn listen<'a>(
+        &'a self,
+        channel: &'a str,
+    ) -> BoxFuture<'a, Result<Option<Box<dyn Listener>>, Failure>>;
+
+    /// Takes back the transaction that a work holds, if it is one of this pool's.
+    fn take_work(&self, work: &Work) -> Option<Begun>;
+}
+
+/// A handler's transaction, taken back.
+pub(crate) struct Begun {
+    pub(crate) connection: Box<dyn Connection>,
+    /// The value of the setting by which the transaction is known.
+    pub(crate) mark: String,
+}
+
+/// One connection. Dropped, it goes back to its pool.
+pub(crate) trait Connection: Send {
+    /// Makes a trip to the server; returns the rows of each query.
+    fn make<'a>(&'a mut self, trip: Trip<'a>) -> BoxFuture<'a, Result<Vec<Vec<Row>>, Failure>>;
+
+    /// Closes the connection: what it was doing is unknown.
+    fn discard(self: Box<Self>);
+
+    /// Makes of a begun transaction what a handler takes.
+    fn into_work(self: Box<Self>, mark: String) -> Work;
+}
+
+/// A connection that waits for notifications.
+pub(crate) trait Listener: Send {
+    /// Returns what was notified; fails when the connection breaks.
+    fn notified(&mut self) -> BoxFuture<'_, Result<String, Failure>>;
+}
+
+/// A row of an answer.
+pub(crate) struct Row(Box<dyn Columns>);
+
+/// What each driver's row can tell.
+trait Columns: Send {
+    /// The column as the server sent it.
+    fn raw(&self, column: usize) -> Result<Option<&[u8]>, Box<dyn Error + Send + Sync>>;
+}
+
+impl Row {
+    /// The value in a column. The statements are ours, so types are right by
+    /// construction; a length that does not fit is refused all the same.
+    pub(crate) fn get<'a, T: FromSql<'a>>(&'a self, column: usize) -> Result<T, Failure> {
+        let odd = |reason| Failure::Row { column, reason };
+        let raw = self.0.raw(column).map_err(odd)?;
+        T::from_sql_nullable(&Type::UNKNOWN, raw).map_err(odd)
+    }
+}

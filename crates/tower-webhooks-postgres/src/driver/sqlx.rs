@@ -1,0 +1,218 @@
+//! A pool of sqlx's.
+
+use std::{error::Error, time::Duration};
+
+use sqlx::{
+    Arguments, AssertSqlSafe, Encode, PgConnection, PgPool, Postgres, Row as _, ValueRef,
+    encode::IsNull,
+    pool::PoolConnection,
+    postgres::{PgArgumentBuffer, PgArguments, PgListener, PgRow, PgTypeInfo, types::Oid},
+};
+use tokio_postgres::types::{self, private::BytesMut};
+use tower_webhooks_inbox::{BoxFuture, Work};
+
+use super::{Begun, Columns, Connection, Listener, Param, Pool, Row, Trip};
+use crate::error::Failure;
+
+/// A program's own pool.
+#[derive(Debug)]
+pub(crate) struct SqlxPool(pub(crate) PgPool);
+
+impl Pool for SqlxPool {
+    fn connection(&self) -> BoxFuture<'_, Result<Box<dyn Connection>, Failure>> {
+        Box::pin(async {
+            let connection = self.0.acquire().await.map_err(failure)?;
+            Ok(Box::new(Held(connection)) as Box<dyn Connection>)
+        })
+    }
+
+    fn listen<'a>(
+        &'a self,
+        channel: &'a str,
+    ) -> BoxFuture<'a, Result<Option<Box<dyn Listener>>, Failure>> {
+        Box::pin(async move {
+            let mut listener = PgListener::connect_with(&self.0).await.map_err(failure)?;
+            listener.listen(channel).await.map_err(failure)?;
+            Ok(Some(Box::new(Telling(listener)) as Box<dyn Listener>))
+        })
+    }
+
+    fn take_work(&self, work: &Work) -> Option<Begun> {
+        let begun = work.take::<SqlxWork>()?;
+        let (connection, mark) = begun.into_parts()?;
+        Some(Begun {
+            connection: Box::new(Held(connection)),
+            mark,
+        })
+    }
+}
+
+struct Held(PoolConnection<Postgres>);
+
+impl Connection for Held {
+    fn make<'a>(&'a mut self, trip: Trip<'a>) -> BoxFuture<'a, Result<Vec<Vec<Row>>, Failure>> {
+        Box::pin(async move {
+            self.batch(trip.first).await?;
+            let mut rows = Vec::with_capacity(trip.queries.len());
+            for (sql, params) in trip.queries {
+                rows.push(self.query(sql, params).await?);
+            }
+            self.batch(trip.last).await?;
+            Ok(rows)
+        })
+    }
+
+    fn discard(mut self: Box<Self>) {
+        self.0.close_on_drop();
+    }
+
+    fn into_work(self: Box<Self>, mark: String) -> Work {
+        Work::new(SqlxWork {
+            connection: Some(self.0),
+            mark,
+        })
+    }
+}
+
+impl Held {
+    async fn query(&mut self, sql: &str, params: &[Param<'_>]) -> Result<Vec<Row>, Failure> {
+        let mut arguments = PgArguments::default();
+        for param in params {
+            let added = arguments.add(Typed(param));
+            added.map_err(|error| failure(sqlx::Error::Encode(error)))?;
+        }
+        let query = sqlx::query_with(AssertSqlSafe(sql.to_owned()), arguments);
+        let rows = query.persistent(false).fetch_all(&mut *self.0).await;
+        let rows = rows.map_err(failure)?;
+        Ok(rows.into_iter().map(|row| Row(Box::new(row))).collect())
+    }
+
+    async fn batch(&mut self, sql: &str) -> Result<(), Failure> {
+        if !sql.is_empty() {
+            let batch = sqlx::raw_sql(AssertSqlSafe(sql.to_owned()));
+            batch.execute(&mut *self.0).await.map_err(failure)?;
+        }
+        Ok(())
+    }
+}
+
+/// A connection in a transaction. Dropped, the transaction is rolled back before
+/// the connection serves anybody else.
+#[derive(Debug)]
+pub(crate) struct SqlxWork {
+    connection: Option<PoolConnection<Postgres>>,
+    mark: String,
+}
+
+impl SqlxWork {
+    pub(crate) fn connection(&self) -> Option<&PgConnection> {
+        self.connection.as_deref()
+    }
+
+    pub(crate) fn connection_mut(&mut self) -> Option<&mut PgConnection> {
+        self.connection.as_deref_mut()
+    }
+
+    fn into_parts(mut self) -> Option<(PoolConnection<Postgres>, String)> {
+        let connection = self.connection.take()?;
+        Some((connection, std::mem::take(&mut self.mark)))
+    }
+}
+
+impl Drop for SqlxWork {
+    fn drop(&mut self) {
+        let Some(connection) = self.connection.take() else {
+            return;
+        };
+        let mut dirty = Dirty(Some(connection));
+        let Ok(runtime) = tokio::runtime::Handle::try_current() else {
+            return;
+        };
+        runtime.spawn(async move {
+            let Some(connection) = &mut dirty.0 else {
+                return;
+            };
+            // Behind whatever the handler had sent when it was stopped.
+            let rollback = sqlx::raw_sql("ROLLBACK").execute(&mut **connection);
+            if matches!(tokio::time::timeout(ROLLBACK, rollback).await, Ok(Ok(_))) {
+                // Back to its pool.
+                dirty.0.take();
+            }
+        });
+    }
+}
+
+/// A connection that is closed, unless it is taken out.
+struct Dirty(Option<PoolConnection<Postgres>>);
+
+impl Drop for Dirty {
+    fn drop(&mut self) {
+        // Dropped outside its pool: that would close it in the background, which may
+        // be ending.
+        drop(self.0.take().map(PoolConnection::leak));
+    }
+}
+
+struct Telling(PgListener);
+
+impl Listener for Telling {
+    fn notified(&mut self) -> BoxFuture<'_, Result<String, Failure>> {
+        Box::pin(async {
+            let notification = self.0.recv().await.map_err(failure)?;
+            Ok(notification.payload().to_owned())
+        })
+    }
+}
+
+/// A parameter whose type only the value knows.
+struct Typed<'a>(&'a Param<'a>);
+
+impl sqlx::Type<Postgres> for Typed<'_> {
+    fn type_info() -> PgTypeInfo {
+        PgTypeInfo::with_oid(Oid(types::Type::UNKNOWN.oid()))
+    }
+}
+
+impl<'q> Encode<'q, Postgres> for Typed<'_> {
+    fn encode_by_ref(
+        &self,
+        buffer: &mut PgArgumentBuffer,
+    ) -> Result<IsNull, Box<dyn Error + Send + Sync>> {
+        let (value, kind) = self.0;
+        let mut encoded = BytesMut::new();
+        Ok(match value.to_sql_checked(kind, &mut encoded)? {
+            types::IsNull::Yes => IsNull::Yes,
+            types::IsNull::No => {
+                buffer.extend_from_slice(&encoded);
+                IsNull::No
+            }
+        })
+    }
+
+    fn produces(&self) -> Option<PgTypeInfo> {
+        Some(PgTypeInfo::with_oid(Oid(self.0.1.oid())))
+    }
+}
+
+impl Columns for PgRow {
+    fn raw(&self, column: usize) -> Result<Option<&[u8]>, Box<dyn Error + Send + Sync>> {
+        let value = self.try_get_raw(column)?;
+        if value.is_null() {
+            return Ok(None);
+        }
+        value.as_bytes().map(Some)
+    }
+}
+
+fn failure(error: sqlx::Error) -> Failure {
+    match error.as_database_error() {
+        Some(server) => Failure::Server {
+            code: server.code().unwrap_or_default().into_owned(),
+            message: server.message().to_owned(),
+        },
+        None => Failure::Connection(error.into()),
+    }
+}
+
+/// How long a stopped handler's last statement may keep its connection.
+const ROLLBACK: Duration = Duration::from_secs(5);

@@ -1,0 +1,153 @@
+//! The shared inbox of tower-webhooks: events and jobs in PostgreSQL.
+//!
+//! * [`PostgresInbox`] is the store, [`PostgresBuilder`] sets it up; its defaults
+//!   are safe.
+//! * [`Tx`] and, with feature `sqlx`, `SqlxTx` are the transaction that a handler
+//!   writes in: its rows commit together with its job's completion.
+//!
+//! ```no_run
+//! use tower_webhooks_inbox::Inbox;
+//! use tower_webhooks_postgres::PostgresInbox;
+//!
+//! # async fn open() -> Result<(), Box<dyn std::error::Error>> {
+//! let inbox = PostgresInbox::builder("postgres://webhooks@db.internal/app?sslmode=verify-full")
+//!     .with_schema("webhooks")
+//!     .open()
+//!     .await?;
+//! assert!(inbox.check().await?.durable);
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # When to choose it
+//!
+//! When one machine is not enough: several receivers behind a load balancer,
+//! workers apart from receivers, rolling deploys without a pause; or when handlers
+//! write to PostgreSQL anyway and should do so exactly once. For one process on one
+//! machine the embedded inbox in SQLite is faster and needs nothing to be run.
+//!
+//! Any number of receivers and workers share one schema, of this release and of
+//! the one before. Two schemas are two inboxes.
+//!
+//! # What PostgreSQL must do
+//!
+//! * **12 or later**, with `fsync` and `full_page_writes` on, as they are by
+//!   default; [`check`](tower_webhooks_inbox::Inbox::check) reads them back. Every
+//!   transaction sets `synchronous_commit = on` itself, whatever a role or database
+//!   says (`remote_apply`, which is stronger, stays). `LISTEN` and `NOTIFY` carry
+//!   hints between processes; without them workers ask about once a second.
+//! * **Failover**: what is acknowledged is on the primary's disk. It is on a
+//!   standby too only if that is synchronous (`synchronous_standby_names`); a
+//!   failover to an asynchronous one can lose the last acknowledged events. After a
+//!   failover the inbox finds the new primary if the URL does: name several hosts
+//!   with `target_session_attrs=read-write`. A standby refuses to store, which is
+//!   [`Unavailable`](tower_webhooks_inbox::InboxErrorKind::Unavailable).
+//! * **A role of its own, not a superuser.** It owns the schema, or may make one
+//!   in the database. Where the program's role may not make tables, open with
+//!   [`auto_migrate(false)`](PostgresBuilder::auto_migrate), run what
+//!   [`migration_sql`] prints as the owner, and grant:
+//!
+//! ```sql
+//! GRANT USAGE ON SCHEMA webhooks TO app;
+//! GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA webhooks TO app;
+//! GRANT USAGE ON ALL SEQUENCES IN SCHEMA webhooks TO app;
+//! ```
+//!
+//! # Connections
+//!
+//! An inbox has up to 6 connections for its own work, one that listens, and up to
+//! 16 for handlers' transactions, made when they are needed; see
+//! [`with_max_connections`](PostgresBuilder::with_max_connections). Each process
+//! has its own: keep the sum below the server's `max_connections`.
+//!
+//! While the database is away, the caller hears `Unavailable` within the
+//! [begin time-out](PostgresBuilder::with_begin_timeout), half a second, so that a
+//! receiver answers 503 and the provider tries again; it recovers by itself. A lock
+//! is waited for no longer than 800 ms.
+//!
+//! | the URL's `sslmode` | encrypted | whose certificate |
+//! |---|---|---|
+//! | none, `prefer` | if the server can | anybody's: who can pretend to be the server can also refuse to encrypt |
+//! | `disable` | no | |
+//! | `require`, `verify-full` | yes | of an authority that the system knows, or in the file `sslrootcert=…`, and for this host |
+//!
+//! This differs from libpq in that `require` verifies (there only with a root
+//! certificate at hand; `verify-ca` is not known here). See
+//! [PostgreSQL's table](https://www.postgresql.org/docs/current/libpq-ssl.html#LIBPQ-SSL-PROTECTION),
+//! read on 2026-11-22. A server with a certificate of its own making, as a managed
+//! one often has, needs `sslrootcert`.
+//!
+//! **PgBouncer** in transaction mode works, with
+//! [`without_notify`](PostgresBuilder::without_notify): nothing is kept in a
+//! connection between transactions, statements have no names, and all locks are
+//! the transaction's. Handlers' transactions work through it too. A pool of sqlx's
+//! needs `ignore_startup_parameters = extra_float_digits` there. Both are tested
+//! with the whole conformance suite.
+//!
+//! # Growth
+//!
+//! * `event` is written once and never moved; bodies and headers are in
+//!   `event_body`, so that pruning them leaves no holes among the keys. With a body
+//!   of 600 bytes count on 1.5 kB for an event with one job, indexes included.
+//! * `job` is narrow, with room in each page for its versions, and vacuumed when
+//!   2 % of it is dead. **A transaction that is open for long, anybody's in the
+//!   database, keeps vacuum from removing anything**, and claims become slower with
+//!   every finished job: set `idle_in_transaction_session_timeout`, and watch
+//!   `pg_stat_activity` for old `xact_start`. Logical replication slots that nobody
+//!   reads do the same.
+//! * `tally` holds the counts as changes, which are summed up every thousand
+//!   transactions: one row that everybody updates would make them wait for one
+//!   another.
+//! * After the first bulk import, `ANALYZE` once; autovacuum does it from then on.
+//!
+//! # Looking into it
+//!
+//! `psql` shows tables `event`, `event_body`, `job`, `reply` and `handler`, and
+//! the view `dead_letter`. To change something use
+//! [`Inbox`](tower_webhooks_inbox::Inbox)'s methods: the counts are kept by them.
+//!
+//! # Completing a job by a statement
+//!
+//! Who works with another library, such as diesel, and has claimed a job through
+//! the [`Inbox`](tower_webhooks_inbox::Inbox) itself, completes it in his own
+//! transaction:
+//!
+//! ```sql
+//! SELECT webhooks.complete($1, $2, $3)  -- Leased::event.seq, handler, token
+//! ```
+//!
+//! `true`: the job is done when the transaction commits. `false`: the token is not
+//! the job's current one, so another worker has it, or it is done; roll back. It
+//! waits for nobody but who completes another job of the same ordering key. A
+//! settle that a worker sends afterwards finds the lease ended, and changes
+//! nothing.
+
+mod builder;
+mod driver;
+mod error;
+mod hints;
+mod inbox;
+mod schema;
+mod session;
+#[cfg(feature = "sqlx")]
+mod sqlx_tx;
+mod store;
+mod time;
+mod tls;
+mod tx;
+
+/// The pool, in the version that [`PostgresInbox::from_pool`] takes.
+pub use deadpool_postgres;
+/// The library whose pool [`PostgresInbox::from_sqlx`] takes.
+#[cfg(feature = "sqlx")]
+pub use sqlx;
+/// The driver, in the version that [`Tx`] is of.
+pub use tokio_postgres;
+
+pub use builder::{Migrated, PostgresBuilder};
+pub use error::{OpenError, OpenErrorKind};
+pub use inbox::PostgresInbox;
+pub use schema::migration_sql;
+#[cfg(feature = "sqlx")]
+pub use sqlx_tx::SqlxTx;
+pub use tx::{Tx, TxError};

@@ -1,0 +1,303 @@
+//! Replay: jobs that run again, and events that get jobs late.
+
+use std::collections::HashSet;
+
+use tokio_postgres::types::Type;
+use tower_webhooks_core::Text;
+use tower_webhooks_inbox::{
+    EventState, JobKey, JobRecord, JobState, NewEvent, Reading, Replayed, Selection, StoredEvent,
+    conflict_key, unsigned_key,
+};
+
+use super::{
+    Result, Transaction, column,
+    filter::Condition,
+    known::Scope,
+    lines::{Line, line_of},
+    operate::{cut, jobs_of},
+    rows::{self, SELECT_EVENTS, event_state_name},
+    seq_of,
+};
+use crate::time::storable;
+
+impl Transaction<'_> {
+    pub(crate) async fn replay(&mut self, selection: &Selection) -> Result<Replayed> {
+        self.load_routes().await?;
+        let page = selection.page;
+        let mut condition = Condition::of_event(&selection.filter, page);
+        if selection.filter.job_state.is_some() {
+            condition = condition.with_job(&selection.filter);
+        }
+        let sql = condition.select("SELECT e.seq FROM event AS e", page);
+        let chosen = self.db.query(&sql, &condition.params()).await?;
+        let chosen = chosen.iter().map(|row| row.get(0));
+        let chosen = chosen.collect::<Result<Vec<i64>>>()?;
+        let (chosen, next) = cut(chosen, page, |seq| seq_of(*seq));
+        let mut replayed = Replayed::default();
+        replayed.next = next;
+        let sql = format!("{SELECT_EVENTS} WHERE e.seq = ANY($1) ORDER BY e.seq");
+        let events = self.db.query(&sql, &[(&chosen, Type::INT8_ARRAY)]).await?;
+        let events = events.iter().map(rows::event).collect::<Result<Vec<_>>>()?;
+        let mut lines = self.lines_of_jobs(&chosen).await?;
+        for event in &events {
+            lines.extend(self.possible_lines(event, event.ordering_key.as_deref()));
+            let readings = selection.readings.iter();
+            for reading in readings.filter(|reading| reading.seq == event.seq) {
+                lines.extend(self.possible_lines(event, reading.ordering_key.as_deref()));
+            }
+        }
+        self.lock_lines(&lines).await?;
+        let mut jobs = jobs_of(self.db, &chosen).await?;
+        let held = self.held_bodies(&chosen).await?;
+        for event in events {
+            let seq = column(event.seq);
+            let jobs = jobs.remove(&seq).unwrap_or_default();
+            let held = held.contains(&seq);
+            self.replay_event(event, held, &jobs, selection, &mut replayed)
+                .await?;
+        }
+        self.store_fresh().await?;
+        self.call_next().await?;
+        Ok(replayed)
+    }
+
+    async fn replay_event(
+        &mut self,
+        mut event: StoredEvent,
+        held: bool,
+        jobs: &[JobRecord],
+        selection: &Selection,
+        replayed: &mut Replayed,
+    ) -> Result<()> {
+        let seq = event.seq;
+        let key = |handler: &Text| JobKey {
+            seq,
+            handler: handler.clone(),
+        };
+        if !held {
+            let done = jobs.iter().filter(|job| job.state == JobState::Done);
+            replayed.done.extend(done.map(|job| key(&job.handler)));
+            replayed.gone.push(seq);
+            return Ok(());
+        }
+        if event.state == EventState::Unusable {
+            let Some(reading) = selection.readings.iter().find(|one| one.seq == seq) else {
+                replayed.unread.push(seq);
+                return Ok(());
+            };
+            self.read(&mut event, reading).await?;
+            if !selection.dry_run {
+                self.replace(&event).await?;
+            }
+            if event.state == EventState::Conflict {
+                return Ok(());
+            }
+        }
+
+        let mut again = Vec::new();
+        for job in jobs {
+            if !selection.filter.matches_job(&job.handler, job.state) {
+                continue;
+            }
+            match job.state {
+                JobState::Done if !selection.done => replayed.done.push(key(&job.handler)),
+                JobState::Running => {}
+                JobState::Dead | JobState::Done | JobState::Pending => {
+                    again.push(job.handler.clone());
+                }
+            }
+        }
+        again.extend(self.late_handlers(&event, jobs, selection));
+        if selection.dry_run {
+            replayed.runs.extend(again.iter().map(key));
+            return Ok(());
+        }
+        for handler in &again {
+            let runs = match jobs.iter().find(|job| job.handler == *handler) {
+                Some(job) => self.run_again(&event, job).await?,
+                None => {
+                    self.add_late(&event, handler);
+                    true
+                }
+            };
+            if runs {
+                replayed.runs.push(key(handler));
+            }
+        }
+        if again.is_empty() && jobs.is_empty() {
+            return Ok(());
+        }
+        self.set_event_state(&event, EventState::Routed).await
+    }
+
+    /// The lines that jobs made late would stand in by this key, whatever the event turns out to be.
+    fn possible_lines(&self, event: &StoredEvent, key: Option<&str>) -> Vec<Line> {
+        let tenant = event.tenant.as_deref();
+        let ordered = self.routes.all(&event.endpoint).filter_map(|handler| {
+            let line = line_of(handler.ordering, tenant, key)?;
+            Some(Line {
+                endpoint: event.endpoint.clone(),
+                handler: handler.handler.clone(),
+                line: Text::from(line),
+            })
+        });
+        ordered.collect()
+    }
+
+    /// The handlers that the event is for and that have no job of it.
+    fn late_handlers(
+        &self,
+        event: &StoredEvent,
+        jobs: &[JobRecord],
+        selection: &Selection,
+    ) -> Vec<Text> {
+        let routes = event.state != EventState::Routed || selection.backfill;
+        if !routes || selection.filter.job_state.is_some() {
+            return Vec::new();
+        }
+        let handlers = self.routes.of(&event.endpoint, event.event_type.as_deref());
+        let wanted = selection.filter.handler.as_ref();
+        handlers
+            .into_iter()
+            .map(|(handler, _)| handler)
+            .filter(|handler| {
+                wanted.is_none_or(|wanted| wanted == handler)
+                    && jobs.iter().all(|job| job.handler != *handler)
+            })
+            .collect()
+    }
+
+    fn add_late(&mut self, event: &StoredEvent, handler: &Text) {
+        let ordering = self.routes.ordering(&event.endpoint, handler);
+        let key = event.ordering_key.as_deref();
+        let line = line_of(ordering, event.tenant.as_deref(), key);
+        self.add_job(column(event.seq), &event.endpoint, handler, line);
+    }
+
+    /// Makes a job pending and due, as soon as its line allows. False if a worker
+    /// has changed it since it was read.
+    async fn run_again(&mut self, event: &StoredEvent, job: &JobRecord) -> Result<bool> {
+        let state = rows::job_state_name(job.state);
+        let row = self
+            .db
+            .first(
+                "UPDATE job SET state = 'pending', ended_at = NULL, attempts = 0,
+                     earlier_attempts = earlier_attempts + attempts,
+                     due_at = CASE WHEN line IS NULL THEN statement_timestamp() END
+                 WHERE seq = $1 AND handler = $2 AND state = $3
+                 RETURNING endpoint, handler, line",
+                &[
+                    (&column(event.seq), Type::INT8),
+                    (&job.handler.as_str(), Type::TEXT),
+                    (&state, Type::TEXT),
+                ],
+            )
+            .await?;
+        let Some(row) = row else { return Ok(false) };
+        let (endpoint, handler) = (&event.endpoint, &job.handler);
+        self.tally.job(endpoint, handler, job.state, -1);
+        self.tally.job(endpoint, handler, JobState::Pending, 1);
+        self.tally.make_due();
+        self.calls.extend(Line::of_row(&row, 0)?);
+        Ok(true)
+    }
+
+    async fn set_event_state(&mut self, event: &StoredEvent, to: EventState) -> Result<()> {
+        if event.state == to {
+            return Ok(());
+        }
+        self.tally.event(event.state, -1);
+        self.tally.event(to, 1);
+        self.db
+            .run(
+                "UPDATE event SET state = $2 WHERE seq = $1",
+                &[
+                    (&column(event.seq), Type::INT8),
+                    (&event_state_name(to), Type::TEXT),
+                ],
+            )
+            .await
+    }
+
+    /// Makes of an unusable event what this reading says it is.
+    async fn read(&mut self, event: &mut StoredEvent, reading: &Reading) -> Result<()> {
+        event.unusable = None;
+        event.state = EventState::Unhandled;
+        event.event_type.clone_from(&reading.event_type);
+        event.id.clone_from(&reading.id);
+        event.occurred_at = reading.occurred_at.or(event.occurred_at);
+        event.ordering_key.clone_from(&reading.ordering_key);
+        let Some(id) = &reading.id else {
+            return Ok(());
+        };
+        let mut named = NewEvent::new("", "", event.received_at);
+        named.id = Some(id.clone());
+        let key = named.id_key().unwrap_or_default();
+        let scope = Scope {
+            endpoint: event.endpoint.clone(),
+            tenant: event.tenant.clone(),
+        };
+        let Some((_, known)) = self.keyed(&scope, &key).await? else {
+            event.key = key;
+            return Ok(());
+        };
+        let sha256 = &event.body_sha256;
+        let apart = unsigned_key(id, sha256);
+        let is_new = known != *sha256 && self.keyed(&scope, &apart).await?.is_none();
+        if !event.id_signed && is_new {
+            event.key = apart;
+            return Ok(());
+        }
+        let conflict = conflict_key(id, sha256);
+        if self.keyed(&scope, &conflict).await?.is_none() {
+            event.key = conflict;
+        }
+        event.state = EventState::Conflict;
+        Ok(())
+    }
+
+    /// Stores what a reading changed. A receiver that stores the same id at this
+    /// moment makes the key fail: done again, the replay finds it.
+    async fn replace(&mut self, event: &StoredEvent) -> Result<()> {
+        let by_body =
+            event.state != EventState::Conflict && (event.id.is_none() || !event.id_signed);
+        let replaced = self
+            .db
+            .run(
+                "UPDATE event SET key = $2, state = $3, id = $4, event_type = $5, occurred_at = $6,
+                     ordering_key = $7, unusable = NULL, by_body = $8
+                 WHERE seq = $1",
+                &[
+                    (&column(event.seq), Type::INT8),
+                    (&event.key.as_str(), Type::TEXT),
+                    (&event_state_name(event.state), Type::TEXT),
+                    (&event.id.as_deref(), Type::TEXT),
+                    (&event.event_type.as_deref(), Type::TEXT),
+                    (&event.occurred_at.map(storable), Type::TIMESTAMPTZ),
+                    (&event.ordering_key.as_deref(), Type::TEXT),
+                    (&by_body, Type::BOOL),
+                ],
+            )
+            .await;
+        match replaced {
+            Err(failure) if failure.code() == "23505" => return Err(crate::error::Failure::Raced),
+            other => other?,
+        }
+        self.known.forget();
+        self.tally.event(EventState::Unusable, -1);
+        self.tally.event(event.state, 1);
+        Ok(())
+    }
+
+    /// Which of these events still have their body.
+    async fn held_bodies(&mut self, seqs: &[i64]) -> Result<HashSet<i64>> {
+        let rows = self
+            .db
+            .query(
+                "SELECT seq FROM event_body WHERE seq = ANY($1)",
+                &[(&seqs, Type::INT8_ARRAY)],
+            )
+            .await?;
+        rows.iter().map(|row| row.get(0)).collect()
+    }
+}

@@ -1,0 +1,233 @@
+//! What goes: by age, or on request.
+
+use tokio_postgres::types::Type;
+use tower_webhooks_inbox::{Erase, JobState, Pruned, Retention};
+
+use super::{
+    Result, Transaction, column, limit,
+    lines::{Line, Lines},
+    rows,
+};
+use crate::{driver::Row, time::micros};
+
+/// Nothing about the event waits for anybody. Locked, so that nothing about it
+/// begins to; what is locked by others goes with a later step. Asked of each event
+/// by itself, as `NOT EXISTS` is not: that gathers all that waits, for a few events.
+macro_rules! may_go {
+    ($select:literal, $order:literal) => {
+        concat!(
+            $select,
+            " AND (SELECT true FROM reply WHERE reply.seq = e.seq AND status IS NULL) IS NULL
+              AND (e.erased OR (e.state <> 'unusable' AND (SELECT true FROM job
+                  WHERE job.seq = e.seq AND job.state <> 'done' LIMIT 1) IS NULL)) ",
+            $order,
+            " FOR UPDATE OF e SKIP LOCKED"
+        )
+    };
+}
+
+pub(super) const OLD_KEYS: &str = may_go!(
+    "SELECT e.seq FROM event AS e
+     WHERE e.stored_at <= statement_timestamp() - $1 * interval '1 microsecond'",
+    "ORDER BY e.stored_at, e.seq LIMIT $2"
+);
+
+pub(super) const OLD_BODIES: &str = may_go!(
+    "SELECT e.seq FROM event_body AS b JOIN event AS e USING (seq)
+     WHERE b.stored_at <= statement_timestamp() - $1 * interval '1 microsecond'
+         AND b.stored_at > statement_timestamp() - $2 * interval '1 microsecond'",
+    "ORDER BY b.stored_at, b.seq LIMIT $3"
+);
+
+impl Transaction<'_> {
+    /// Goes by the indexes of what is old, so that a step costs what it removes.
+    pub(crate) async fn prune(&mut self, retention: &Retention, max_rows: usize) -> Result<Pruned> {
+        let (bodies, keys) = (micros(retention.bodies), micros(retention.keys));
+        let most = limit(max_rows).saturating_add(1);
+        let old = self
+            .db
+            .query(OLD_KEYS, &[(&keys, Type::INT8), (&most, Type::INT8)])
+            .await?;
+        let mut forget = numbers(&old)?;
+        let mut more = forget.len() > max_rows;
+        forget.truncate(max_rows);
+        let left = max_rows.saturating_sub(forget.len());
+        let mut strip = Vec::new();
+        if !more {
+            let old = self
+                .db
+                .query(
+                    OLD_BODIES,
+                    &[
+                        (&bodies, Type::INT8),
+                        (&keys, Type::INT8),
+                        (&most, Type::INT8),
+                    ],
+                )
+                .await?;
+            strip = numbers(&old)?;
+            more = strip.len() > left;
+            strip.truncate(left);
+        }
+        self.forget(&forget).await?;
+        self.strip(&strip).await?;
+        let mut pruned = Pruned::default();
+        pruned.bodies = strip.len();
+        pruned.keys = forget.len();
+        pruned.more = more;
+        Ok(pruned)
+    }
+
+    /// Drops events with their keys, jobs and replies.
+    async fn forget(&mut self, seqs: &[i64]) -> Result<()> {
+        if seqs.is_empty() {
+            return Ok(());
+        }
+        self.strip(seqs).await?;
+        let jobs = self
+            .db
+            .query(
+                "WITH replies AS (DELETE FROM reply WHERE seq = ANY($1)),
+                     jobs AS (
+                         DELETE FROM job WHERE seq = ANY($1) RETURNING endpoint, handler, state
+                     )
+                 SELECT endpoint, handler, state, count(*) FROM jobs
+                 GROUP BY endpoint, handler, state",
+                &[(&seqs, Type::INT8_ARRAY)],
+            )
+            .await?;
+        for row in &jobs {
+            let (endpoint, handler) = (rows::text(row, 0)?, rows::text(row, 1)?);
+            let state = rows::job_state(row.get(2)?).ok_or_else(|| rows::odd(2))?;
+            self.tally
+                .job(&endpoint, &handler, state, -row.get::<i64>(3)?);
+        }
+        let events = self
+            .db
+            .query(
+                "WITH events AS (DELETE FROM event WHERE seq = ANY($1) RETURNING state)
+                 SELECT state, count(*) FROM events GROUP BY state",
+                &[(&seqs, Type::INT8_ARRAY)],
+            )
+            .await?;
+        for row in &events {
+            let state = rows::event_state(row.get(0)?).ok_or_else(|| rows::odd(0))?;
+            self.tally.event(state, -row.get::<i64>(1)?);
+        }
+        Ok(())
+    }
+
+    /// Drops headers and bodies.
+    async fn strip(&mut self, seqs: &[i64]) -> Result<()> {
+        if seqs.is_empty() {
+            return Ok(());
+        }
+        let row = self
+            .db
+            .first(
+                "WITH bodies AS (DELETE FROM event_body WHERE seq = ANY($1) RETURNING held_bytes)
+                 SELECT coalesce(sum(held_bytes), 0)::bigint FROM bodies",
+                &[(&seqs, Type::INT8_ARRAY)],
+            )
+            .await?;
+        if let Some(row) = row {
+            self.tally.hold(-row.get::<i64>(0)?);
+        }
+        Ok(())
+    }
+
+    pub(crate) async fn erase(&mut self, what: &Erase) -> Result<u64> {
+        let chosen = match what {
+            Erase::Event(seq) => {
+                self.db
+                    .query(
+                        "SELECT seq FROM event WHERE seq = $1 AND NOT erased FOR UPDATE",
+                        &[(&column(*seq), Type::INT8)],
+                    )
+                    .await?
+            }
+            Erase::Tenant { endpoint, tenant } => {
+                self.db
+                    .query(
+                        "SELECT seq FROM event WHERE endpoint = $1 AND tenant = $2 AND NOT erased
+                         ORDER BY seq FOR UPDATE",
+                        &[
+                            (&endpoint.as_str(), Type::TEXT),
+                            (&tenant.as_str(), Type::TEXT),
+                        ],
+                    )
+                    .await?
+            }
+        };
+        let chosen = numbers(&chosen)?;
+        if chosen.is_empty() {
+            return Ok(0);
+        }
+        let lines = self.lines_of_jobs(&chosen).await?;
+        self.lock_lines(&lines).await?;
+        self.erase_jobs(&chosen).await?;
+        self.strip(&chosen).await?;
+        // The reason may quote the body, and the ordering key is the sender's.
+        self.db
+            .run(
+                "UPDATE event SET erased = true, ordering_key = NULL,
+                     unusable = CASE WHEN unusable IS NULL THEN NULL ELSE 'erased' END
+                 WHERE seq = ANY($1)",
+                &[(&chosen, Type::INT8_ARRAY)],
+            )
+            .await?;
+        // What is erased cannot run, so it must not block for ever either.
+        self.call_next().await?;
+        Ok(u64::try_from(chosen.len()).unwrap_or(u64::MAX))
+    }
+
+    async fn erase_jobs(&mut self, seqs: &[i64]) -> Result<()> {
+        let jobs = self
+            .db
+            .query(
+                "WITH before AS (
+                     SELECT seq, handler, endpoint, state, line FROM job
+                     WHERE seq = ANY($1) ORDER BY seq, handler FOR UPDATE
+                 ), erased AS (
+                     UPDATE job SET line = NULL, due_at = NULL,
+                         state = CASE WHEN job.state IN ('dead', 'done') THEN job.state
+                             ELSE 'dead' END,
+                         ended_at = coalesce(job.ended_at, statement_timestamp()),
+                         last_error = CASE WHEN job.state IN ('dead', 'done') THEN NULL
+                             ELSE 'the event was erased' END
+                     FROM before WHERE job.seq = before.seq AND job.handler = before.handler
+                 )
+                 SELECT endpoint, handler, line, state FROM before",
+                &[(&seqs, Type::INT8_ARRAY)],
+            )
+            .await?;
+        for row in &jobs {
+            let (endpoint, handler) = (rows::text(row, 0)?, rows::text(row, 1)?);
+            let state = rows::job_state(row.get(3)?).ok_or_else(|| rows::odd(3))?;
+            self.calls.extend(Line::of_row(row, 0)?);
+            if matches!(state, JobState::Pending | JobState::Running) {
+                self.tally.job(&endpoint, &handler, state, -1);
+                self.tally.job(&endpoint, &handler, JobState::Dead, 1);
+            }
+        }
+        Ok(())
+    }
+
+    /// The lines that these events' jobs stand in.
+    pub(super) async fn lines_of_jobs(&mut self, seqs: &[i64]) -> Result<Lines> {
+        let found = self
+            .db
+            .query(
+                "SELECT DISTINCT endpoint, handler, line FROM job
+                 WHERE seq = ANY($1) AND line IS NOT NULL",
+                &[(&seqs, Type::INT8_ARRAY)],
+            )
+            .await?;
+        let lines = found.iter().map(|row| Line::of_row(row, 0));
+        lines.filter_map(Result::transpose).collect()
+    }
+}
+
+fn numbers(rows: &[Row]) -> Result<Vec<i64>> {
+    rows.iter().map(|row| row.get(0)).collect()
+}

@@ -1,0 +1,233 @@
+//! The database goes away, hangs, or loses an answer.
+
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod common;
+
+use std::{
+    path::Path,
+    process::Command,
+    sync::{
+        Arc,
+        atomic::{AtomicU8, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use common::{Schema, claim, event, insert, register, registration, try_insert};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::{TcpListener, TcpStream},
+};
+use tower_webhooks_inbox::{Inbox, InboxErrorKind, Inserted};
+use tower_webhooks_postgres::PostgresInbox;
+
+/// The answer that a receiver gives when this fails must leave within a second.
+async fn unavailable(inbox: &PostgresInbox) {
+    let started = Instant::now();
+    let error = try_insert(inbox, event("away")).await.unwrap_err();
+    let took = started.elapsed();
+    assert_eq!(error.kind(), InboxErrorKind::Unavailable, "{error:?}");
+    assert!(took < Duration::from_secs(1), "{took:?}");
+}
+
+async fn recovers(inbox: &PostgresInbox, id: &str) -> Inserted {
+    let until = Instant::now() + Duration::from_secs(10);
+    loop {
+        match try_insert(inbox, event(id)).await {
+            Ok(inserted) => return inserted,
+            Err(error) if Instant::now() > until => panic!("does not recover: {error:?}"),
+            Err(_) => tokio::task::yield_now().await,
+        }
+    }
+}
+
+/// A server that this test may kill.
+struct Server(String);
+
+impl Server {
+    fn start() -> Self {
+        let server = Self(format!("away-{}", std::process::id()));
+        server.script("start");
+        server
+    }
+
+    fn url(&self) -> String {
+        self.script("url").trim().to_owned()
+    }
+
+    fn script(&self, command: &str) -> String {
+        let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+        let output = Command::new("scripts/postgres")
+            .args([command, &self.0])
+            .current_dir(workspace)
+            .output()
+            .unwrap();
+        assert!(output.status.success(), "{command}: {output:?}");
+        String::from_utf8(output.stdout).unwrap()
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.script("remove");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs PostgreSQL: eval \"$(scripts/postgres start)\""]
+async fn a_killed_server_is_unavailable_within_a_second_and_then_found_again() {
+    let server = Server::start();
+    let schema = Schema::at(server.url());
+    let inbox = schema.open().await;
+    register(&inbox, registration("ship")).await;
+    let before = insert(&inbox, "before").await;
+    let leased = claim(&inbox, "ship", 10).await;
+    assert_eq!(leased.len(), 1);
+
+    server.script("kill");
+    for _ in 0..3 {
+        unavailable(&inbox).await;
+    }
+    assert!(inbox.get(before.seq()).await.is_err());
+    server.script("start");
+    let after = recovers(&inbox, "after").await;
+    assert!(matches!(after, Inserted::New { jobs: 1, .. }), "{after:?}");
+    let known = insert(&inbox, "before").await;
+    let seq = before.seq();
+    assert_eq!(known, Inserted::Duplicate { seq }, "what was acknowledged");
+
+    server.script("restart-immediate");
+    let again = recovers(&inbox, "after").await;
+    let seq = after.seq();
+    assert_eq!(again, Inserted::Duplicate { seq });
+}
+
+const PASS: u8 = 0;
+/// Nothing goes through in either direction.
+const HANG: u8 = 1;
+/// What the server answers to a commit is lost, and the connection with it.
+const LOSE: u8 = 2;
+/// A commit never arrives, and the connection breaks.
+const CUT: u8 = 3;
+
+/// Stands between the inbox and the server.
+#[derive(Clone)]
+struct Proxy {
+    port: u16,
+    mode: Arc<AtomicU8>,
+}
+
+impl Proxy {
+    async fn start(server: u16) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let proxy = Self {
+            port: listener.local_addr().unwrap().port(),
+            mode: Arc::new(AtomicU8::new(PASS)),
+        };
+        let mode = proxy.mode.clone();
+        tokio::spawn(async move {
+            loop {
+                let (client, _) = listener.accept().await.unwrap();
+                let server = TcpStream::connect(("127.0.0.1", server)).await.unwrap();
+                tokio::spawn(pass(client, server, mode.clone()));
+            }
+        });
+        proxy
+    }
+
+    fn set(&self, mode: u8) {
+        self.mode.store(mode, Ordering::SeqCst);
+    }
+}
+
+async fn pass(mut client: TcpStream, mut server: TcpStream, mode: Arc<AtomicU8>) {
+    let (mut asked, mut answered) = ([0; 16 * 1024], [0; 16 * 1024]);
+    let mut losing = false;
+    loop {
+        let mode = || mode.load(Ordering::SeqCst);
+        tokio::select! {
+            read = client.read(&mut asked) => {
+                let Ok(read @ 1..) = read else { return };
+                let commits = asked[..read].windows(7).any(|word| word == b"COMMIT\0");
+                match mode() {
+                    HANG => continue,
+                    CUT if commits => return,
+                    LOSE if commits => losing = true,
+                    _ => {}
+                }
+                server.write_all(&asked[..read]).await.unwrap();
+            }
+            read = server.read(&mut answered) => {
+                let Ok(read @ 1..) = read else { return };
+                match mode() {
+                    _ if losing => return,
+                    HANG => continue,
+                    _ => {}
+                }
+                if client.write_all(&answered[..read]).await.is_err() {
+                    return;
+                }
+            }
+        }
+    }
+}
+
+async fn through_a_proxy(schema: &Schema) -> (PostgresInbox, Proxy) {
+    let url = common::url();
+    let (_, port) = url.rsplit_once(':').unwrap();
+    let (port, _) = port.split_once('/').unwrap();
+    let proxy = Proxy::start(port.parse().unwrap()).await;
+    let url = url.replace(&format!(":{port}/"), &format!(":{}/", proxy.port));
+    let inbox = PostgresInbox::builder(format!("{url}?sslmode=disable"))
+        .with_schema(schema.name.clone())
+        .without_notify()
+        .open();
+    (inbox.await.unwrap(), proxy)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs PostgreSQL: eval \"$(scripts/postgres start)\""]
+async fn a_server_that_says_nothing_is_unavailable_within_a_second() {
+    let schema = Schema::new();
+    let (inbox, proxy) = through_a_proxy(&schema).await;
+    insert(&inbox, "before").await;
+    proxy.set(HANG);
+    for _ in 0..3 {
+        unavailable(&inbox).await;
+    }
+    // Who waits while another tries is told with him.
+    let many = (0..10).map(|_| unavailable(&inbox));
+    futures_util::future::join_all(many).await;
+    proxy.set(PASS);
+    let after = recovers(&inbox, "after").await;
+    assert!(matches!(after, Inserted::Unhandled { .. }));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs PostgreSQL: eval \"$(scripts/postgres start)\""]
+async fn an_event_whose_answer_was_lost_is_known_when_it_comes_again() {
+    let schema = Schema::new();
+    let (inbox, proxy) = through_a_proxy(&schema).await;
+    register(&inbox, registration("ship")).await;
+    proxy.set(LOSE);
+    unavailable(&inbox).await;
+    proxy.set(PASS);
+    assert_eq!(schema.count("SELECT count(*) FROM event").await, 1);
+    let again = recovers(&inbox, "away").await;
+    assert!(matches!(again, Inserted::Duplicate { .. }), "{again:?}");
+    assert_eq!(claim(&inbox, "ship", 10).await.len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs PostgreSQL: eval \"$(scripts/postgres start)\""]
+async fn an_event_whose_commit_did_not_arrive_is_new_when_it_comes_again() {
+    let schema = Schema::new();
+    let (inbox, proxy) = through_a_proxy(&schema).await;
+    proxy.set(CUT);
+    unavailable(&inbox).await;
+    proxy.set(PASS);
+    let again = recovers(&inbox, "away").await;
+    assert!(matches!(again, Inserted::Unhandled { .. }), "{again:?}");
+    assert_eq!(schema.count("SELECT count(*) FROM event").await, 1);
+}

@@ -1,0 +1,399 @@
+//! What a handler writes commits with its job's completion, or neither does.
+
+#![expect(
+    clippy::expect_used,
+    clippy::unwrap_used,
+    reason = "a test fails by panicking"
+)]
+
+mod common;
+
+use std::time::Duration;
+
+use common::{Schema, claim, done, event, insert, register, registration, try_insert};
+use tower_webhooks_inbox::{Inbox, JobState, Leased, Ordering, SettleResult, Work};
+use tower_webhooks_postgres::{PostgresInbox, Tx, TxError};
+
+const TABLES: &str = "CREATE TABLE settlement (id text PRIMARY KEY);
+    CREATE TABLE line (settlement text REFERENCES settlement (id) DEFERRABLE INITIALLY DEFERRED)";
+
+/// An inbox with one job leased, and one connection for handlers.
+async fn leased(schema: &Schema) -> (PostgresInbox, Leased) {
+    let inbox = schema.builder().with_max_transactions(1);
+    let inbox = inbox.open().await.unwrap();
+    schema.shell().await.batch_execute(TABLES).await.unwrap();
+    register(&inbox, registration("settle")).await;
+    insert(&inbox, "1").await;
+    let job = claim(&inbox, "settle", 1).await.remove(0);
+    (inbox, job)
+}
+
+async fn begin(inbox: &PostgresInbox) -> Work {
+    let begun = tokio::time::timeout(Duration::from_secs(5), inbox.begin());
+    begun
+        .await
+        .expect("a connection")
+        .unwrap()
+        .expect("a transaction")
+}
+
+/// Writes as a handler does, and gives the transaction back.
+async fn write(schema: &Schema, work: &Work, sql: &str) {
+    let tx = Tx::take(work).unwrap();
+    let name = &schema.name;
+    tx.batch_execute(&format!("SET LOCAL search_path = {name}; {sql}"))
+        .await
+        .unwrap();
+}
+
+async fn settle(inbox: &PostgresInbox, job: &Leased, work: &Work) -> SettleResult {
+    inbox
+        .settle_apart(done(job, Some(work.clone())))
+        .await
+        .unwrap()
+}
+
+async fn settlements(schema: &Schema) -> i64 {
+    schema.count("SELECT count(*) FROM settlement").await
+}
+
+async fn state(inbox: &PostgresInbox, job: &Leased) -> JobState {
+    inbox.get(job.event.seq).await.unwrap().unwrap().jobs[0].state
+}
+
+fn reason(result: SettleResult) -> String {
+    match result {
+        SettleResult::WorkRefused(reason) => reason.to_string(),
+        other => panic!("the work is refused, not {other:?}"),
+    }
+}
+
+const PAY: &str = "INSERT INTO settlement VALUES ('a')";
+
+#[tokio::test]
+#[ignore = "needs PostgreSQL: eval \"$(scripts/postgres start)\""]
+async fn the_row_and_the_completion_commit_together() {
+    let schema = Schema::new();
+    let (inbox, job) = leased(&schema).await;
+    let work = begin(&inbox).await;
+    write(&schema, &work, PAY).await;
+    assert_eq!(settlements(&schema).await, 0, "not before");
+    let result = settle(&inbox, &job, &work).await;
+    assert_eq!(result, SettleResult::Settled);
+    let both = "SELECT count(*) FROM settlement, job WHERE state = 'done' AND due_at IS NULL";
+    assert_eq!(schema.count(both).await, 1);
+    let stats = inbox.stats().await.unwrap();
+    assert_eq!(
+        (stats.jobs(JobState::Running), stats.jobs(JobState::Done)),
+        (0, 1)
+    );
+}
+
+#[tokio::test]
+#[ignore = "needs PostgreSQL: eval \"$(scripts/postgres start)\""]
+async fn a_lost_lease_commits_nothing() {
+    let schema = Schema::new();
+    let (inbox, mut job) = leased(&schema).await;
+    let work = begin(&inbox).await;
+    write(&schema, &work, PAY).await;
+    job.token += 1;
+    assert_eq!(settle(&inbox, &job, &work).await, SettleResult::LeaseLost);
+    assert_eq!(settlements(&schema).await, 0);
+    assert_eq!(state(&inbox, &job).await, JobState::Running);
+
+    job.token -= 1;
+    let work = begin(&inbox).await;
+    write(&schema, &work, PAY).await;
+    assert_eq!(settle(&inbox, &job, &work).await, SettleResult::Settled);
+    let work = begin(&inbox).await;
+    write(&schema, &work, "INSERT INTO settlement VALUES ('b')").await;
+    let twice = settle(&inbox, &job, &work).await;
+    assert_eq!(twice, SettleResult::LeaseLost);
+    assert_eq!(settlements(&schema).await, 1);
+}
+
+#[tokio::test]
+#[ignore = "needs PostgreSQL: eval \"$(scripts/postgres start)\""]
+async fn a_commit_that_the_server_refuses_leaves_the_job_leased() {
+    let schema = Schema::new();
+    let (inbox, job) = leased(&schema).await;
+    let work = begin(&inbox).await;
+    let dangling = format!("{PAY}; INSERT INTO line VALUES ('nowhere')");
+    write(&schema, &work, &dangling).await;
+    let refused = reason(settle(&inbox, &job, &work).await);
+    assert!(refused.contains("23503"), "{refused}");
+    assert_eq!(settlements(&schema).await, 0);
+    assert_eq!(state(&inbox, &job).await, JobState::Running);
+
+    let work = begin(&inbox).await;
+    write(&schema, &work, PAY).await;
+    assert_eq!(settle(&inbox, &job, &work).await, SettleResult::Settled);
+}
+
+#[tokio::test]
+#[ignore = "needs PostgreSQL: eval \"$(scripts/postgres start)\""]
+async fn an_error_that_the_handler_hid_commits_nothing() {
+    let schema = Schema::new();
+    let (inbox, job) = leased(&schema).await;
+    let work = begin(&inbox).await;
+    write(&schema, &work, PAY).await;
+    let tx = Tx::take(&work).unwrap();
+    tx.batch_execute("SELECT 1 / 0").await.unwrap_err();
+    drop(tx);
+    let refused = reason(settle(&inbox, &job, &work).await);
+    assert!(refused.contains("25P02"), "{refused}");
+    assert_eq!(settlements(&schema).await, 0);
+    assert_eq!(state(&inbox, &job).await, JobState::Running);
+}
+
+#[tokio::test]
+#[ignore = "needs PostgreSQL: eval \"$(scripts/postgres start)\""]
+async fn a_handler_that_commits_by_itself_is_refused() {
+    let schema = Schema::new();
+    let (inbox, job) = leased(&schema).await;
+    for ending in ["COMMIT", "COMMIT; BEGIN", "ROLLBACK", "ROLLBACK; BEGIN"] {
+        let work = begin(&inbox).await;
+        write(&schema, &work, ending).await;
+        let refused = reason(settle(&inbox, &job, &work).await);
+        assert!(
+            refused.starts_with("the handler ended its transaction itself"),
+            "{ending}: {refused}"
+        );
+        assert_eq!(state(&inbox, &job).await, JobState::Running);
+    }
+}
+
+#[tokio::test]
+#[ignore = "needs PostgreSQL: eval \"$(scripts/postgres start)\""]
+async fn a_transaction_that_nobody_settles_is_rolled_back() {
+    let schema = Schema::new();
+    let (inbox, job) = leased(&schema).await;
+    let pid = async |work: &Work| -> i32 {
+        let tx = Tx::take(work).unwrap();
+        let row = tx.query_one("SELECT pg_backend_pid()", &[]).await;
+        row.unwrap().get(0)
+    };
+    let work = begin(&inbox).await;
+    let first = pid(&work).await;
+    write(&schema, &work, PAY).await;
+    drop(work);
+    // There is one connection, and it is clean.
+    let work = begin(&inbox).await;
+    assert_eq!(pid(&work).await, first);
+    write(&schema, &work, PAY).await;
+    // The handler is stopped in the middle of a statement.
+    let slow = async {
+        let tx = Tx::take(&work).unwrap();
+        tx.batch_execute("SELECT pg_sleep(0.3)").await
+    };
+    let stopped = tokio::time::timeout(Duration::from_millis(50), slow).await;
+    assert!(stopped.is_err());
+    assert!(!work.is_taken());
+    drop(work);
+    assert_eq!(settlements(&schema).await, 0);
+    let work = begin(&inbox).await;
+    write(&schema, &work, PAY).await;
+    assert_eq!(settle(&inbox, &job, &work).await, SettleResult::Settled);
+    assert_eq!(settlements(&schema).await, 1);
+}
+
+#[tokio::test]
+#[ignore = "needs PostgreSQL: eval \"$(scripts/postgres start)\""]
+async fn a_transaction_in_use_is_not_settled() {
+    let schema = Schema::new();
+    let (inbox, job) = leased(&schema).await;
+    let work = begin(&inbox).await;
+    let kept = Tx::take(&work).unwrap();
+    assert!(matches!(Tx::take(&work), Err(TxError::InUse)));
+    let refused = reason(settle(&inbox, &job, &work).await);
+    assert!(refused.contains("still has it in use"), "{refused}");
+    drop(kept);
+    assert_eq!(settle(&inbox, &job, &work).await, SettleResult::Settled);
+}
+
+#[tokio::test]
+#[ignore = "needs PostgreSQL: eval \"$(scripts/postgres start)\""]
+async fn slow_handlers_keep_no_acknowledgement_waiting() {
+    let schema = Schema::new();
+    let (inbox, _job) = leased(&schema).await;
+    let _all_of_them = begin(&inbox).await;
+    let stored = try_insert(&inbox, event("2")).await;
+    assert!(stored.is_ok(), "{stored:?}");
+}
+
+#[tokio::test]
+#[ignore = "needs PostgreSQL: eval \"$(scripts/postgres start)\""]
+async fn the_next_of_its_line_comes_with_the_commit() {
+    let schema = Schema::new();
+    let inbox = schema.open().await;
+    let mut ordered = registration("settle");
+    ordered.ordering = Ordering::Block;
+    register(&inbox, ordered).await;
+    for id in ["1", "2"] {
+        let mut keyed = event(id);
+        keyed.ordering_key = Some("account".into());
+        try_insert(&inbox, keyed).await.unwrap();
+    }
+    let first = claim(&inbox, "settle", 10).await.remove(0);
+    assert!(claim(&inbox, "settle", 10).await.is_empty());
+    let work = begin(&inbox).await;
+    assert_eq!(settle(&inbox, &first, &work).await, SettleResult::Settled);
+    assert_eq!(claim(&inbox, "settle", 10).await.len(), 1);
+}
+
+#[tokio::test]
+#[ignore = "needs PostgreSQL: eval \"$(scripts/postgres start)\""]
+async fn what_the_commit_triggers_finds_the_handlers_tables() {
+    let schema = Schema::new();
+    let (inbox, job) = leased(&schema).await;
+    let elsewhere = Schema::new();
+    let name = &elsewhere.name;
+    let trigger = format!(
+        "CREATE SCHEMA {name};
+         CREATE TABLE {name}.noted (id text);
+         CREATE FUNCTION {name}.note() RETURNS trigger LANGUAGE plpgsql AS
+             'BEGIN INSERT INTO noted VALUES (NEW.id); RETURN NEW; END';
+         CREATE CONSTRAINT TRIGGER note AFTER INSERT ON settlement DEFERRABLE INITIALLY DEFERRED
+             FOR EACH ROW EXECUTE FUNCTION {name}.note();"
+    );
+    schema.shell().await.batch_execute(&trigger).await.unwrap();
+    let work = begin(&inbox).await;
+    let there = format!("{PAY}; SET LOCAL search_path = {name}");
+    write(&schema, &work, &there).await;
+    assert_eq!(settle(&inbox, &job, &work).await, SettleResult::Settled);
+    let noted = format!("SELECT count(*) FROM {name}.noted");
+    assert_eq!(schema.count(&noted).await, 1);
+    // The trigger goes before the schema that its function is in.
+    schema
+        .shell()
+        .await
+        .batch_execute("DROP TABLE settlement CASCADE")
+        .await
+        .unwrap();
+}
+
+#[tokio::test]
+#[ignore = "needs PostgreSQL: eval \"$(scripts/postgres start)\""]
+async fn the_documented_statement_completes_a_job_once() {
+    let schema = Schema::new();
+    let (inbox, job) = leased(&schema).await;
+    let shell = schema.shell().await;
+    let complete = async |token: i64| {
+        let seq = i64::try_from(job.event.seq.0).unwrap();
+        let sql = format!("SELECT {}.complete($1, $2, $3)", schema.name);
+        let handler = job.handler.as_str();
+        let row = shell.query_one(&sql, &[&seq, &handler, &token]).await;
+        row.unwrap().get::<_, bool>(0)
+    };
+    let token = i64::try_from(job.token).unwrap();
+    assert!(!complete(token + 1).await, "another worker's");
+    assert!(complete(token).await);
+    assert!(!complete(token).await, "once");
+    assert_eq!(state(&inbox, &job).await, JobState::Done);
+    let late = inbox
+        .settle_apart(done(&job, Some(begin(&inbox).await)))
+        .await;
+    assert_eq!(late.unwrap(), SettleResult::LeaseLost);
+    let stats = inbox.stats().await.unwrap();
+    assert_eq!(stats.jobs(JobState::Done), 1, "and is counted");
+}
+
+#[tokio::test]
+#[ignore = "needs PostgreSQL: eval \"$(scripts/postgres start)\""]
+async fn the_documented_statement_calls_the_next_of_its_line() {
+    let schema = Schema::new();
+    let inbox = schema.open().await;
+    let mut ordered = registration("settle");
+    ordered.ordering = Ordering::Skip;
+    register(&inbox, ordered).await;
+    for id in ["1", "2"] {
+        let mut keyed = event(id);
+        keyed.ordering_key = Some("account".into());
+        try_insert(&inbox, keyed).await.unwrap();
+    }
+    let first = claim(&inbox, "settle", 10).await.remove(0);
+    // From wherever the caller finds his own tables.
+    let shell = schema.shell().await;
+    let elsewhere = shell.batch_execute("SET search_path = public");
+    elsewhere.await.unwrap();
+    let sql = format!("SELECT {}.complete($1, 'settle', $2)", schema.name);
+    let (seq, token) = (first.event.seq.0.cast_signed(), first.token.cast_signed());
+    let row = shell.query_one(&sql, &[&seq, &token]).await.unwrap();
+    assert!(row.get::<_, bool>(0));
+    assert_eq!(claim(&inbox, "settle", 10).await.len(), 1);
+}
+
+#[cfg(feature = "sqlx")]
+mod over_sqlx {
+    use tower_webhooks_postgres::{
+        SqlxTx,
+        sqlx::{self, postgres::PgPoolOptions},
+    };
+
+    use super::*;
+
+    async fn leased_over(schema: &Schema, connections: u32) -> (PostgresInbox, Leased) {
+        let (_, job) = leased(schema).await;
+        let pool = PgPoolOptions::new().max_connections(connections);
+        let pool = pool.connect(&common::url()).await.unwrap();
+        let inbox = PostgresInbox::from_sqlx(pool).with_schema(schema.name.clone());
+        (inbox.open().await.unwrap(), job)
+    }
+
+    async fn pay(schema: &Schema, work: &Work) {
+        let mut tx = SqlxTx::take(work).unwrap();
+        let sql = format!("INSERT INTO {}.settlement VALUES ($1)", schema.name);
+        sqlx::query(sqlx::AssertSqlSafe(sql))
+            .bind("a")
+            .execute(&mut *tx)
+            .await
+            .unwrap();
+    }
+
+    #[tokio::test]
+    #[ignore = "needs PostgreSQL: eval \"$(scripts/postgres start)\""]
+    async fn the_row_and_the_completion_commit_together() {
+        let schema = Schema::new();
+        let (inbox, job) = leased_over(&schema, 3).await;
+        let work = begin(&inbox).await;
+        assert!(matches!(
+            Tx::take(&work),
+            Err(TxError::OtherKind("`SqlxTx`"))
+        ));
+        pay(&schema, &work).await;
+        assert_eq!(settlements(&schema).await, 0, "not before");
+        let mut stale = job.clone();
+        stale.token += 1;
+        assert_eq!(settle(&inbox, &stale, &work).await, SettleResult::LeaseLost);
+        let work = begin(&inbox).await;
+        pay(&schema, &work).await;
+        assert_eq!(settle(&inbox, &job, &work).await, SettleResult::Settled);
+        assert_eq!(settlements(&schema).await, 1);
+        assert_eq!(state(&inbox, &job).await, JobState::Done);
+    }
+
+    #[tokio::test]
+    #[ignore = "needs PostgreSQL: eval \"$(scripts/postgres start)\""]
+    async fn a_transaction_that_nobody_settles_is_rolled_back() {
+        let schema = Schema::new();
+        let (inbox, job) = leased_over(&schema, 1).await;
+        let work = begin(&inbox).await;
+        pay(&schema, &work).await;
+        drop(work);
+        let work = begin(&inbox).await;
+        pay(&schema, &work).await;
+        let slow = async {
+            let mut tx = SqlxTx::take(&work).unwrap();
+            let sleep = sqlx::query("SELECT pg_sleep(0.3)");
+            sleep.execute(&mut *tx).await
+        };
+        let stopped = tokio::time::timeout(Duration::from_millis(50), slow).await;
+        assert!(stopped.is_err());
+        drop(work);
+        assert_eq!(settlements(&schema).await, 0);
+        let work = begin(&inbox).await;
+        pay(&schema, &work).await;
+        assert_eq!(settle(&inbox, &job, &work).await, SettleResult::Settled);
+        assert_eq!(settlements(&schema).await, 1);
+    }
+}
