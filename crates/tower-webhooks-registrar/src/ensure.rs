@@ -1,0 +1,142 @@
+//! Makes a registration match a wish.
+
+use std::collections::BTreeSet;
+
+use crate::{Error, ManagementApi, Registration, Wish};
+
+/// What [`ensure`] may do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ensure {
+    /// Say what would be done, and only read.
+    DryRun,
+    /// Do it.
+    Apply,
+    /// Do it, and create where nobody can see what is there already: where the
+    /// provider documents no call to list, a second run registers again.
+    ForceCreate,
+}
+
+/// What [`ensure`] did, or would do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Plan {
+    /// There was none for this URL: one is created.
+    Create,
+    /// There was one, with other event types, and the provider documents no
+    /// call to change it: one is created, and then the old one is deleted, so
+    /// that nothing is missed in between. What comes in between comes twice,
+    /// and is one event to an inbox.
+    Replace,
+    /// All is as wished.
+    Unchanged,
+    /// The provider documents no call that shows what is there.
+    Unsupported,
+    /// There is one, and it is changed.
+    Update,
+}
+
+/// The result of [`ensure`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Ensured {
+    /// What was done, or would be.
+    pub plan: Plan,
+    /// The registration afterwards; nothing for a dry run that would create.
+    pub registration: Option<Registration>,
+    /// The ids of those that were replaced and deleted, or would be.
+    pub deleted: Vec<String>,
+    /// The ids of other registrations of the same URL, which were left alone:
+    /// each sends what it has besides.
+    pub others: Vec<String>,
+}
+
+/// Makes the registration for the wish's URL match the wish: its event types,
+/// and what else the provider shows. Run again it changes nothing.
+///
+/// A secret is not compared, since most providers do not show it: it is sent
+/// when one is created, and [`ManagementApi::rotate`] replaces it.
+///
+/// # Errors
+///
+/// [`Error`] when the wish does not fit the provider, or a call fails. What was
+/// done before that stays: run it again.
+pub async fn ensure<A: ManagementApi>(api: &A, wish: &Wish, how: Ensure) -> Result<Ensured, Error> {
+    let events = api.check(wish)?;
+    let calls = api.calls();
+    if !calls.list {
+        let can = calls.create && how == Ensure::ForceCreate;
+        return Ok(Ensured {
+            plan: if can { Plan::Create } else { Plan::Unsupported },
+            registration: if can {
+                Some(api.create(wish).await?)
+            } else {
+                None
+            },
+            deleted: Vec::new(),
+            others: Vec::new(),
+        });
+    }
+    let same_url = |known: &Registration| known.url.as_deref() == Some(wish.url.as_str());
+    let known: Vec<_> = api.list().await?.into_iter().filter(same_url).collect();
+    let is_dry = how == Ensure::DryRun;
+    let matching = known
+        .iter()
+        .position(|known| matches(known, wish, events.as_deref()));
+    let (plan, kept) = match (matching, known.is_empty()) {
+        (Some(index), _) => (Plan::Unchanged, Some(index)),
+        (None, true) => (Plan::Create, None),
+        (None, false) if calls.update => (Plan::Update, Some(0)),
+        (None, false) => (Plan::Replace, None),
+    };
+    let kept_one = kept.and_then(|index| known.get(index));
+    let registration = match (plan, kept_one) {
+        (Plan::Create | Plan::Replace, _) if !is_dry => Some(api.create(wish).await?),
+        (Plan::Update, Some(known)) if !is_dry => Some(
+            api.update(known.id.as_deref().unwrap_or_default(), wish)
+                .await?,
+        ),
+        (_, known) => known.cloned(),
+    };
+    let others = known
+        .iter()
+        .enumerate()
+        .filter(|(index, _)| kept != Some(*index));
+    let others: Vec<String> = others.filter_map(|(_, known)| known.id.clone()).collect();
+    if plan != Plan::Replace {
+        return Ok(Ensured {
+            plan,
+            registration,
+            deleted: Vec::new(),
+            others,
+        });
+    }
+    if !is_dry {
+        for id in &others {
+            api.delete(id).await?;
+        }
+    }
+    Ok(Ensured {
+        plan,
+        registration,
+        deleted: others,
+        others: Vec::new(),
+    })
+}
+
+/// Whether a registration is as wished, as far as its provider shows it.
+fn matches(known: &Registration, wish: &Wish, events: Option<&[String]>) -> bool {
+    let same_events = match (&known.events, events) {
+        (Some(known), Some(wanted)) => {
+            known.iter().collect::<BTreeSet<_>>() == wanted.iter().collect()
+        }
+        _ => true,
+    };
+    let same_name = match (&known.name, &wish.name) {
+        (Some(known), Some(wanted)) => known == wanted,
+        _ => true,
+    };
+    same_events
+        && same_name
+        && known.active.is_none_or(|active| active == wish.active)
+        && known.encrypted.is_none_or(|one| one == wish.encrypted)
+}

@@ -1,0 +1,80 @@
+//! Why a call did not succeed.
+
+use std::{fmt, time::Duration};
+
+/// Why a call did not succeed. Shows neither keys nor secrets, and of what the
+/// provider answered its message alone.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Error {
+    kind: ErrorKind,
+    message: String,
+}
+
+/// What kind of failure it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ErrorKind {
+    /// An answer that is not what the provider documents.
+    Answer,
+    /// A field of the wish is not as the provider wants it; nothing was sent.
+    Invalid {
+        /// The field, as [`Wish`](crate::Wish) has it.
+        field: &'static str,
+    },
+    /// There is no such registration: 404.
+    NotFound,
+    /// Too many requests: 429. Nothing was done.
+    RateLimited {
+        /// How long to wait, if the answer says so.
+        retry_after: Option<Duration>,
+    },
+    /// The provider refused the call: another 4xx.
+    Refused {
+        /// The status.
+        status: u16,
+    },
+    /// The provider failed: 5xx. Whether it did what was asked is not known.
+    Server {
+        /// The status.
+        status: u16,
+    },
+    /// No whole answer in time. Whether it did what was asked is not known.
+    TimedOut,
+    /// No connection, or none until the answer's end.
+    Transport,
+    /// The provider refused the key: 401.
+    Unauthorized,
+    /// The provider documents no such call.
+    Unsupported,
+}
+
+impl Error {
+    pub(crate) fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
+        Self {
+            kind,
+            message: message.into(),
+        }
+    }
+
+    pub(crate) fn invalid(field: &'static str, why: &str) -> Self {
+        Self::new(ErrorKind::Invalid { field }, format!("{field} {why}"))
+    }
+
+    pub(crate) fn unsupported(what: &str) -> Self {
+        Self::new(ErrorKind::Unsupported, what)
+    }
+
+    /// What kind of failure it is.
+    #[must_use]
+    pub const fn kind(&self) -> ErrorKind {
+        self.kind
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl std::error::Error for Error {}

@@ -1,0 +1,150 @@
+//! What a provider or a network may do instead of answering.
+#![allow(clippy::unwrap_used, reason = "helpers of tests fail by a panic")]
+
+#[allow(dead_code, reason = "every test binary uses some of it")]
+mod support;
+
+use std::{future::pending, time::Duration};
+
+use http::StatusCode;
+use support::{Listening, answering, devdraft, monterrey, mppcash, secret, wish};
+use tower_webhooks_registrar::{Error, ErrorKind, ManagementApi, Registration};
+
+/// Creating at a provider that answers so.
+async fn create(at: &Listening) -> Result<Registration, Error> {
+    let wish = wish()
+        .with_events(["payment.confirmed"])
+        .with_secret(secret());
+    monterrey(at).create(&wish).await
+}
+
+#[tokio::test]
+async fn each_refusal_has_its_kind_and_the_providers_words() {
+    for (status, kind) in [
+        (400, ErrorKind::Refused { status: 400 }),
+        (401, ErrorKind::Unauthorized),
+        (403, ErrorKind::Refused { status: 403 }),
+        (404, ErrorKind::NotFound),
+        (409, ErrorKind::Refused { status: 409 }),
+        (429, ErrorKind::RateLimited { retry_after: None }),
+        (500, ErrorKind::Server { status: 500 }),
+        (503, ErrorKind::Server { status: 503 }),
+        (302, ErrorKind::Refused { status: 302 }),
+    ] {
+        let code = StatusCode::from_u16(status).unwrap();
+        let at = answering(move || async move {
+            (
+                code,
+                [("location", "/elsewhere")],
+                r#"{"error":{"code":"X","message":"why"}}"#,
+            )
+        })
+        .await;
+        let error = create(&at).await.unwrap_err();
+        assert_eq!(error.kind(), kind);
+        assert_eq!(
+            error.to_string(),
+            format!("the provider answered {status}: why")
+        );
+    }
+}
+
+#[tokio::test]
+async fn too_many_requests_say_how_long_to_wait() {
+    for (value, expected) in [
+        ("45", Some(Duration::from_secs(45))),
+        ("soon", None),
+        ("-1", None),
+    ] {
+        let at = answering(move || async move {
+            (StatusCode::TOO_MANY_REQUESTS, [("retry-after", value)], "")
+        })
+        .await;
+        let error = create(&at).await.unwrap_err();
+        assert_eq!(
+            error.kind(),
+            ErrorKind::RateLimited {
+                retry_after: expected
+            }
+        );
+        assert_eq!(error.to_string(), "the provider answered 429");
+    }
+}
+
+#[tokio::test]
+async fn an_answer_that_is_no_json_or_another_is_said_to_be_so() {
+    for answer in [
+        "",
+        "<html>",
+        "[]",
+        "{}",
+        "null",
+        r#"{"id":7}"#,
+        "\u{0}\u{1}",
+    ] {
+        let at = answering(move || async move { answer }).await;
+        let error = create(&at).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Answer, "{answer}");
+        let error = monterrey(&at).list().await;
+        match answer {
+            "[]" => assert_eq!(error.unwrap(), []),
+            _ => assert_eq!(error.unwrap_err().kind(), ErrorKind::Answer, "{answer}"),
+        }
+        let wish = wish().with_events(["transfer.settled"]);
+        let error = mppcash(&at).create(&wish).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Answer, "a secret was promised");
+    }
+}
+
+#[tokio::test]
+async fn an_endless_answer_and_an_endless_list_end() {
+    let at = answering(|| async { "x".repeat((1 << 20) + 1) }).await;
+    let error = create(&at).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Answer);
+    let page = format!("[{}]", [r#"{"id":"wh_1"}"#; 50].join(","));
+    let at = answering(move || {
+        let page = page.clone();
+        async move { page }
+    })
+    .await;
+    let error = devdraft(&at).list().await.unwrap_err();
+    assert_eq!(error.to_string(), "the list does not end");
+}
+
+#[tokio::test]
+async fn no_answer_in_time_is_a_time_out_and_no_listener_a_failed_connection() {
+    let at = answering(|| async { pending::<StatusCode>().await }).await;
+    let api = monterrey(&at).with_timeout(Duration::from_millis(50));
+    assert_eq!(api.list().await.unwrap_err().kind(), ErrorKind::TimedOut);
+    let base = at.base.clone();
+    drop(at);
+    tokio::task::yield_now().await;
+    let error = api.list().await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Transport);
+    let host = base.strip_prefix("http://").unwrap();
+    assert!(!error.to_string().contains(host), "{error}");
+}
+
+#[tokio::test]
+async fn a_webhook_whose_secret_is_not_learned_is_named() {
+    let count = std::sync::Arc::new(std::sync::atomic::AtomicUsize::new(0));
+    let at = answering(move || {
+        let number = count.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        async move {
+            match number {
+                0 => (StatusCode::CREATED, r#"{"id":"wh_7"}"#),
+                _ => (StatusCode::BAD_GATEWAY, ""),
+            }
+        }
+    })
+    .await;
+    let error = devdraft(&at)
+        .create(&wish().with_name("Orders"))
+        .await
+        .unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Server { status: 502 });
+    assert!(
+        error.to_string().starts_with("wh_7 was created, but"),
+        "{error}"
+    );
+}

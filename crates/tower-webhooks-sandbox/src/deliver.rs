@@ -1,0 +1,180 @@
+//! Delivers: signs, posts, waits, and tries again.
+
+use std::{
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
+
+use http::HeaderMap;
+use tower_webhooks_core::{Provider, Secret, Signer, provider::SignedAnew};
+
+use crate::{
+    Attempt, Dispatch, Outcome, Registration, Sandbox, Schedule, State,
+    event::Outgoing,
+    schedule::is_accepted,
+    text::{new_id, rfc_3339},
+};
+
+/// What an attempt needs besides the registration, which may have changed
+/// since.
+#[derive(Debug)]
+pub(crate) struct Shipment {
+    id: String,
+    registration: String,
+    url: Option<String>,
+    provider: Arc<Provider>,
+    event: Outgoing,
+    schedule: Schedule,
+    /// The first attempt's headers, where a redelivery repeats them.
+    first: OnceLock<HeaderMap>,
+}
+
+impl Shipment {
+    pub(crate) fn id(&self) -> &str {
+        &self.id
+    }
+}
+
+impl Sandbox {
+    /// Begins to deliver; to `url`, where the event's object has its own.
+    pub(crate) fn dispatch(
+        &self,
+        provider: &Arc<Provider>,
+        registration: &Registration,
+        url: Option<String>,
+        event: Outgoing,
+    ) -> String {
+        let id = new_id("dsp");
+        self.inner.ledger.add(Dispatch {
+            id: id.clone(),
+            provider: provider.name().clone(),
+            registration: registration.id.clone(),
+            url: url.clone().unwrap_or_else(|| registration.url.clone()),
+            event_type: event.event_type.clone(),
+            event_id: event.event_id.clone(),
+            state: State::Pending,
+            attempts: Vec::new(),
+        });
+        let shipment = Arc::new(Shipment {
+            id: id.clone(),
+            registration: registration.id.clone(),
+            url,
+            schedule: Schedule::for_event(provider, &event.event_type),
+            provider: Arc::clone(provider),
+            event,
+            first: OnceLock::new(),
+        });
+        self.keep(&shipment);
+        let sandbox = self.clone();
+        self.spawn(async move { sandbox.deliver(&shipment).await });
+        id
+    }
+
+    /// All attempts, until one is accepted or none is left.
+    async fn deliver(&self, shipment: &Shipment) {
+        self.attempt(shipment, false).await;
+        for delay in &shipment.schedule.delays {
+            if self.state_of(shipment) != Some(State::Pending) {
+                return;
+            }
+            tokio::time::sleep(self.scaled(*delay)).await;
+            // It may have been redelivered by hand meanwhile.
+            if self.state_of(shipment) != Some(State::Pending) {
+                return;
+            }
+            self.attempt(shipment, false).await;
+        }
+        self.inner.ledger.change(&shipment.id, |dispatch| {
+            if dispatch.state == State::Pending {
+                dispatch.state = State::Failed;
+            }
+        });
+    }
+
+    fn state_of(&self, shipment: &Shipment) -> Option<State> {
+        Some(self.inner.ledger.find(&shipment.id)?.state)
+    }
+
+    /// One attempt, and what is to be remembered of it.
+    pub(crate) async fn attempt(&self, shipment: &Shipment, by_hand: bool) {
+        let after = self.inner.ledger.age(&shipment.id);
+        let at = self.inner.clock.now();
+        let registration = self.inner.book.find(&shipment.registration);
+        let registration = registration.filter(|registration| registration.is_active);
+        let is_gone = registration.is_none();
+        let outcome = match registration {
+            Some(registration) => self.post(shipment, &registration).await,
+            None => Outcome::NotSent("its registration is gone or not active".to_owned()),
+        };
+        let took = self.inner.ledger.age(&shipment.id).saturating_sub(after);
+        tracing::debug!(id = shipment.id, ?outcome, "attempted");
+        self.inner.ledger.change(&shipment.id, |dispatch| {
+            match &outcome {
+                Outcome::Answered { status, .. } if is_accepted(&shipment.provider, *status) => {
+                    dispatch.state = State::Delivered;
+                }
+                _ if is_gone && dispatch.state == State::Pending => {
+                    dispatch.state = State::Cancelled;
+                }
+                _ => {}
+            }
+            dispatch.attempts.push(Attempt {
+                at: rfc_3339(at),
+                after,
+                took,
+                by_hand,
+                outcome,
+            });
+        });
+        if let (Some(told), Some(dispatch)) = (
+            &self.inner.on_attempt.0,
+            self.inner.ledger.find(&shipment.id),
+        ) {
+            told(&dispatch);
+        }
+    }
+
+    async fn post(&self, shipment: &Shipment, registration: &Registration) -> Outcome {
+        if registration.is_encrypted {
+            let why = "how this provider encrypts is not documented: register without encryption";
+            return Outcome::NotSent(why.to_owned());
+        }
+        let url = shipment.url.as_deref().unwrap_or(&registration.url);
+        let repeats = shipment.provider.retries().signed_anew == SignedAnew::No;
+        let headers = match shipment.first.get() {
+            Some(first) if repeats => first.clone(),
+            _ => match self.sign(shipment, registration, url) {
+                Ok(headers) => headers,
+                Err(why) => return Outcome::NotSent(why),
+            },
+        };
+        // Only the first attempt's stay.
+        let _ = shipment.first.set(headers.clone());
+        let body = shipment.event.body.clone();
+        let deadline = shipment.schedule.deadline;
+        self.inner.carrier.post(url, headers, body, deadline).await
+    }
+
+    /// Where it is not documented whether a redelivery is dated and signed
+    /// anew, it is: the choice that a tolerance does not refuse.
+    fn sign(
+        &self,
+        shipment: &Shipment,
+        registration: &Registration,
+        url: &str,
+    ) -> Result<HeaderMap, String> {
+        let secret = Secret::new(registration.secret()).map_err(|error| error.to_string())?;
+        let mut signer = Signer::new(Arc::clone(&shipment.provider), secret).with_url(url);
+        for (name, value) in &shipment.event.headers {
+            signer = signer.with_header(name.clone(), value.clone());
+        }
+        signer
+            .sign(&shipment.event.body, self.inner.clock.now())
+            .map_err(|error| error.to_string())
+    }
+
+    fn scaled(&self, delay: Duration) -> Duration {
+        let seconds = delay.as_secs_f64() / self.inner.time_scale;
+        Duration::try_from_secs_f64(seconds).unwrap_or(Duration::MAX)
+    }
+}

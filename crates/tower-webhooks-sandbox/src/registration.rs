@@ -1,0 +1,278 @@
+//! Who gets which events, kept in memory or in a file.
+
+use std::{
+    fmt, fs, io,
+    io::Write as _,
+    path::{Path, PathBuf},
+    sync::{Mutex, PoisonError},
+};
+
+use serde::{Deserialize, Serialize};
+use serde_json::Number;
+
+/// What a provider knows of one endpoint.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct Registration {
+    /// Its id, `wh_…`.
+    pub id: String,
+    /// The provider's name.
+    pub provider: String,
+    /// The application that it belongs to.
+    pub application: String,
+    /// Where deliveries go.
+    pub url: String,
+    /// The event types that it gets; nothing means all.
+    pub events: Option<Vec<String>>,
+    secret: String,
+    /// What it is called, where the provider has names.
+    pub name: Option<String>,
+    /// Whether it gets anything at present.
+    pub is_active: bool,
+    /// Whether its bodies were to be encrypted.
+    pub is_encrypted: bool,
+    /// MPPCash: the balance below which `balance.low_threshold` is sent.
+    pub low_balance_threshold_usdc: Option<Number>,
+    /// When it was made, in RFC 3339.
+    pub created_at: String,
+    /// When it was last changed, in RFC 3339.
+    pub updated_at: String,
+}
+
+impl Registration {
+    /// The secret that its deliveries are signed with.
+    #[must_use]
+    pub fn secret(&self) -> &str {
+        &self.secret
+    }
+
+    pub(crate) fn set_secret(&mut self, secret: String) {
+        self.secret = secret;
+    }
+
+    pub(crate) fn takes(&self, event_type: &str) -> bool {
+        self.events
+            .as_ref()
+            .is_none_or(|events| events.iter().any(|event| event == event_type))
+    }
+
+    pub(crate) fn belongs_to(&self, provider: &str, application: &str) -> bool {
+        self.provider == provider && self.application == application
+    }
+}
+
+impl fmt::Debug for Registration {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Registration")
+            .field("id", &self.id)
+            .field("provider", &self.provider)
+            .field("application", &self.application)
+            .field("url", &self.url)
+            .field("events", &self.events)
+            .field("secret", &"[redacted]")
+            .field("is_active", &self.is_active)
+            .finish_non_exhaustive()
+    }
+}
+
+/// An endpoint that is to be registered, without its provider's management
+/// API: what a portal's page takes.
+#[derive(Clone, PartialEq, Eq)]
+pub struct NewRegistration {
+    pub(crate) provider: String,
+    pub(crate) application: Option<String>,
+    pub(crate) url: String,
+    pub(crate) events: Option<Vec<String>>,
+    pub(crate) secret: Option<String>,
+    pub(crate) name: Option<String>,
+    pub(crate) is_active: bool,
+    pub(crate) is_encrypted: bool,
+    pub(crate) low_balance_threshold_usdc: Option<Number>,
+}
+
+impl NewRegistration {
+    /// That provider sends all its events to that URL, signed with a secret
+    /// that the sandbox makes up.
+    #[must_use]
+    pub fn new(provider: impl Into<String>, url: impl Into<String>) -> Self {
+        Self {
+            provider: provider.into(),
+            application: None,
+            url: url.into(),
+            events: None,
+            secret: None,
+            name: None,
+            is_active: true,
+            is_encrypted: false,
+            low_balance_threshold_usdc: None,
+        }
+    }
+
+    /// Sends these event types alone.
+    #[must_use]
+    pub fn with_events<E: Into<String>>(mut self, events: impl IntoIterator<Item = E>) -> Self {
+        self.events = Some(events.into_iter().map(Into::into).collect());
+        self
+    }
+
+    /// Signs with this secret.
+    #[must_use]
+    pub fn with_secret(mut self, secret: impl Into<String>) -> Self {
+        self.secret = Some(secret.into());
+        self
+    }
+
+    /// Gives it to another application than the provider's first.
+    #[must_use]
+    pub fn with_application(mut self, name: impl Into<String>) -> Self {
+        self.application = Some(name.into());
+        self
+    }
+
+    pub(crate) fn register(self, application: String, secret: String, now: String) -> Registration {
+        Registration {
+            id: crate::text::new_id("wh"),
+            provider: self.provider,
+            application,
+            url: self.url,
+            events: self.events,
+            secret,
+            name: self.name,
+            is_active: self.is_active,
+            is_encrypted: self.is_encrypted,
+            low_balance_threshold_usdc: self.low_balance_threshold_usdc,
+            created_at: now.clone(),
+            updated_at: now,
+        }
+    }
+}
+
+impl fmt::Debug for NewRegistration {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("NewRegistration")
+            .field("provider", &self.provider)
+            .field("application", &self.application)
+            .field("url", &self.url)
+            .field("events", &self.events)
+            .field("secret", &self.secret.as_ref().map(|_| "[redacted]"))
+            .finish_non_exhaustive()
+    }
+}
+
+/// Every registration, in the order in which they were made.
+#[derive(Debug, Default)]
+pub(crate) struct Book {
+    list: Mutex<Vec<Registration>>,
+    file: Option<PathBuf>,
+}
+
+impl Book {
+    /// What the file holds, which is made with the first change.
+    pub(crate) fn open(file: Option<PathBuf>) -> io::Result<Self> {
+        let list = match file.as_deref().map(fs::read) {
+            Some(Ok(text)) => serde_json::from_slice(&text)?,
+            Some(Err(error)) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => Vec::new(),
+        };
+        Ok(Self {
+            list: Mutex::new(list),
+            file,
+        })
+    }
+
+    pub(crate) fn list(&self) -> Vec<Registration> {
+        self.lock().clone()
+    }
+
+    pub(crate) fn find(&self, id: &str) -> Option<Registration> {
+        self.lock().iter().find(|known| known.id == id).cloned()
+    }
+
+    /// Changes the list, in the file first: what was answered is kept.
+    pub(crate) fn change<R>(
+        &self,
+        change: impl FnOnce(&mut Vec<Registration>) -> R,
+    ) -> io::Result<R> {
+        let mut list = self.lock();
+        let mut changed = list.clone();
+        let result = change(&mut changed);
+        if let Some(file) = &self.file {
+            write(file, &changed)?;
+        }
+        *list = changed;
+        Ok(result)
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Vec<Registration>> {
+        // A change works on a copy, so that a panic in it leaves a whole list.
+        self.list.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The file at once or not at all, and readable for its owner alone: it holds
+/// secrets.
+fn write(file: &Path, list: &[Registration]) -> io::Result<()> {
+    let folder = match file.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        _ => Path::new("."),
+    };
+    let mut new = tempfile::NamedTempFile::new_in(folder)?;
+    serde_json::to_writer_pretty(&mut new, list)?;
+    new.write_all(b"\n")?;
+    new.persist(file).map_err(|error| error.error)?;
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn registration(url: &str) -> Registration {
+        NewRegistration::new("monterrey", url).register(
+            "app".to_owned(),
+            "swordfish".to_owned(),
+            "2026-03-02T10:15:30.000Z".to_owned(),
+        )
+    }
+
+    #[test]
+    fn a_file_keeps_what_was_registered_and_shows_it_to_its_owner_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("sandbox.json");
+        let book = Book::open(Some(file.clone())).unwrap();
+        let made = registration("http://127.0.0.1/a");
+        book.change(|list| list.push(made.clone())).unwrap();
+        assert_eq!(Book::open(Some(file.clone())).unwrap().list(), [made]);
+        #[cfg(unix)]
+        {
+            use std::os::unix::fs::PermissionsExt as _;
+            let mode = fs::metadata(&file).unwrap().permissions().mode();
+            assert_eq!(mode & 0o777, 0o600);
+        }
+    }
+
+    #[test]
+    fn what_the_file_cannot_keep_is_not_registered() {
+        let folder = tempfile::tempdir().unwrap();
+        let book = Book::open(Some(folder.path().join("none/sandbox.json"))).unwrap();
+        let made = registration("http://127.0.0.1/a");
+        book.change(|list| list.push(made)).unwrap_err();
+        assert_eq!(book.list(), []);
+    }
+
+    #[test]
+    fn a_file_that_is_none_of_ours_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("sandbox.json");
+        fs::write(&file, "hello").unwrap();
+        Book::open(Some(file)).unwrap_err();
+    }
+
+    #[test]
+    fn nothing_printed_shows_the_secret() {
+        let made = registration("http://127.0.0.1/a");
+        assert!(!format!("{made:?}").contains("swordfish"));
+        let new = NewRegistration::new("monterrey", "u").with_secret("swordfish");
+        assert!(!format!("{new:?}").contains("swordfish"));
+    }
+}

@@ -1,0 +1,387 @@
+//! The sandbox as a whole.
+
+use std::{
+    collections::HashMap,
+    fmt, io,
+    path::PathBuf,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use axum::Router;
+use tokio::{net::TcpListener, task::JoinSet};
+use tower_webhooks_core::{Clock, Provider, SystemClock, providers};
+
+use crate::{
+    Application, Dispatch, NewRegistration, Registration, State, Trigger, TriggerError, api,
+    carrier::{Carrier, Reach},
+    console,
+    deliver::Shipment,
+    dispatch::Ledger,
+    event::Outgoing,
+    limit::Limiter,
+    registration::Book,
+    text::{new_key, rfc_3339},
+};
+
+/// The provider's side: what is registered, what is sent, and what came of it.
+///
+/// A clone is the same sandbox. Dropping it stops nothing:
+/// [`stop`](Self::stop) does.
+#[derive(Debug, Clone)]
+pub struct Sandbox {
+    pub(crate) inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+pub(crate) struct Inner {
+    pub(crate) applications: Vec<Application>,
+    pub(crate) book: Book,
+    pub(crate) carrier: Carrier,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) cryptomate: api::cryptomate::Till,
+    pub(crate) ledger: Ledger,
+    pub(crate) limiter: Limiter,
+    pub(crate) m2m: api::m2m::Links,
+    pub(crate) on_attempt: OnAttempt,
+    pub(crate) providers: Vec<Arc<Provider>>,
+    pub(crate) time_scale: f64,
+    shipments: Mutex<HashMap<String, Arc<Shipment>>>,
+    tasks: Mutex<JoinSet<()>>,
+}
+
+/// Who is told of attempts.
+pub(crate) struct OnAttempt(pub(crate) Option<Arc<Told>>);
+
+type Told = dyn Fn(&Dispatch) + Send + Sync;
+
+impl fmt::Debug for OnAttempt {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("OnAttempt").field(&self.0.is_some()).finish()
+    }
+}
+
+/// Why a sandbox does not start, or cannot do what it is asked.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum SandboxError {
+    /// No client for its deliveries can be made.
+    #[error("no client for deliveries: {0}")]
+    Carrier(String),
+    /// The file of registrations cannot be read or written.
+    #[error("the file of registrations: {0}")]
+    File(#[from] io::Error),
+    /// There is no such application.
+    #[error("there is no application {0}")]
+    NoApplication(String),
+    /// There is no such provider.
+    #[error("there is no provider {0}")]
+    NoProvider(String),
+    /// The scale is no number above 0.
+    #[error("the time scale is {0}: give a number above 0")]
+    TimeScale(f64),
+}
+
+/// Settings of a sandbox.
+#[derive(Debug)]
+#[must_use = "it does nothing until it is started"]
+pub struct SandboxBuilder {
+    applications: Vec<Application>,
+    clock: Arc<dyn Clock>,
+    file: Option<PathBuf>,
+    on_attempt: OnAttempt,
+    providers: Vec<Arc<Provider>>,
+    reach: Reach,
+    time_scale: f64,
+}
+
+impl SandboxBuilder {
+    /// Divides all waits between attempts by this. The default is 1; with
+    /// 8,640 a day takes ten seconds. Deadlines for an answer and the windows of
+    /// rate limits stay as they are: a receiver's work takes real time.
+    pub const fn with_time_scale(mut self, time_scale: f64) -> Self {
+        self.time_scale = time_scale;
+        self
+    }
+
+    /// Keeps registrations in this file, which holds their secrets. The
+    /// default is memory. What was sent is always in memory.
+    pub fn with_file(mut self, file: impl Into<PathBuf>) -> Self {
+        self.file = Some(file.into());
+        self
+    }
+
+    /// Replaces the applications. The default is one for each of the five
+    /// providers, with all grants: see [`api`].
+    pub fn with_applications(mut self, list: impl IntoIterator<Item = Application>) -> Self {
+        self.applications = list.into_iter().collect();
+        self
+    }
+
+    /// Adds an application.
+    pub fn add_application(mut self, application: Application) -> Self {
+        self.applications.push(application);
+        self
+    }
+
+    /// Adds a provider of your own, or replaces the preset of that name.
+    pub fn add_provider(mut self, provider: impl Into<Arc<Provider>>) -> Self {
+        let provider = provider.into();
+        self.providers
+            .retain(|known| known.name() != provider.name());
+        self.providers.push(provider);
+        self
+    }
+
+    /// Replaces the clock that dates signatures and counts windows of rate
+    /// limits. The default is the system's. Waits between attempts are the
+    /// runtime's.
+    pub fn with_clock(mut self, clock: impl Clock) -> Self {
+        self.clock = Arc::new(clock);
+        self
+    }
+
+    /// Is told of every attempt, the last of the dispatch's, right after it.
+    pub fn on_attempt(mut self, told: impl Fn(&Dispatch) + Send + Sync + 'static) -> Self {
+        self.on_attempt = OnAttempt(Some(Arc::new(told)));
+        self
+    }
+
+    /// Lets deliveries leave this machine: whoever reaches the sandbox can
+    /// then have it post to any URL.
+    pub const fn insecure_reach_anywhere(mut self) -> Self {
+        self.reach = Reach::Anywhere;
+        self
+    }
+
+    /// A sandbox with these settings.
+    ///
+    /// # Errors
+    ///
+    /// [`SandboxError`] when the scale is none, the file cannot be read, or no
+    /// client can be made.
+    pub fn start(self) -> Result<Sandbox, SandboxError> {
+        if !(self.time_scale.is_finite() && self.time_scale > 0.0) {
+            return Err(SandboxError::TimeScale(self.time_scale));
+        }
+        Ok(Sandbox {
+            inner: Arc::new(Inner {
+                applications: self.applications,
+                book: Book::open(self.file)?,
+                carrier: Carrier::new(self.reach).map_err(SandboxError::Carrier)?,
+                clock: self.clock,
+                cryptomate: api::cryptomate::Till::default(),
+                ledger: Ledger::default(),
+                limiter: Limiter::default(),
+                m2m: api::m2m::Links::default(),
+                on_attempt: self.on_attempt,
+                providers: self.providers,
+                time_scale: self.time_scale,
+                shipments: Mutex::default(),
+                tasks: Mutex::default(),
+            }),
+        })
+    }
+}
+
+impl Sandbox {
+    /// Settings: all presets, the five applications, memory, real time, this
+    /// machine alone.
+    pub fn builder() -> SandboxBuilder {
+        SandboxBuilder {
+            applications: api::applications(),
+            clock: Arc::new(SystemClock),
+            file: None,
+            on_attempt: OnAttempt(None),
+            providers: providers::all().into_iter().map(Arc::new).collect(),
+            reach: Reach::Loopback,
+            time_scale: 1.0,
+        }
+    }
+
+    /// What its HTTP server answers: the providers' management APIs, each
+    /// under the provider's name, and the sandbox's own calls.
+    pub fn router(&self) -> Router {
+        api::router()
+            .merge(console::router())
+            .with_state(self.clone())
+    }
+
+    /// Serves its [`router`](Self::router) until the future is dropped.
+    ///
+    /// # Errors
+    ///
+    /// Those of the listener.
+    pub async fn serve(&self, listener: TcpListener) -> io::Result<()> {
+        axum::serve(listener, self.router()).await
+    }
+
+    /// The provider of that name.
+    #[must_use]
+    pub fn provider(&self, name: &str) -> Option<Arc<Provider>> {
+        let mut providers = self.inner.providers.iter();
+        providers.find(|known| known.name() == name).cloned()
+    }
+
+    /// Every provider.
+    #[must_use]
+    pub fn providers(&self) -> &[Arc<Provider>] {
+        &self.inner.providers
+    }
+
+    /// Registers an endpoint, as on the page of a provider's portal.
+    ///
+    /// # Errors
+    ///
+    /// [`SandboxError`] when there is no such provider or application, or the
+    /// file cannot be written.
+    pub fn register(&self, new: NewRegistration) -> Result<Registration, SandboxError> {
+        if self.provider(&new.provider).is_none() {
+            return Err(SandboxError::NoProvider(new.provider));
+        }
+        let application = match &new.application {
+            Some(name) => self
+                .inner
+                .applications
+                .iter()
+                .find(|known| known.provider == new.provider && known.name == *name)
+                .map(|known| known.name.clone())
+                .ok_or_else(|| SandboxError::NoApplication(name.clone()))?,
+            None => self.first_application(&new.provider),
+        };
+        Ok(self.add(new, application)?)
+    }
+
+    /// The sandbox's own providers have an application that only the sandbox
+    /// knows.
+    fn first_application(&self, provider: &str) -> String {
+        let mut applications = self.inner.applications.iter();
+        applications
+            .find(|known| known.provider == provider)
+            .map_or_else(|| "sandbox".to_owned(), |known| known.name.clone())
+    }
+
+    pub(crate) fn add(
+        &self,
+        mut new: NewRegistration,
+        application: String,
+    ) -> io::Result<Registration> {
+        let secret = new.secret.take();
+        let secret = secret.unwrap_or_else(|| format!("whsec_{}", new_key()));
+        let made = new.register(application, secret, self.now_text());
+        self.inner.book.change(|list| list.push(made.clone()))?;
+        Ok(made)
+    }
+
+    /// Every registration, in the order in which they were made.
+    #[must_use]
+    pub fn registrations(&self) -> Vec<Registration> {
+        self.inner.book.list()
+    }
+
+    /// Sends an event to every active registration that takes its type, and
+    /// gives the ids of the dispatches: none where nobody takes it.
+    ///
+    /// # Errors
+    ///
+    /// [`TriggerError`] when there is no such provider, no sample, or the body
+    /// is none of that type.
+    ///
+    /// # Panics
+    ///
+    /// Outside of a tokio runtime.
+    pub fn trigger(&self, trigger: &Trigger) -> Result<Vec<String>, TriggerError> {
+        let provider = self
+            .provider(&trigger.provider)
+            .ok_or_else(|| TriggerError::Provider(trigger.provider.clone()))?;
+        let url = match &trigger.link {
+            Some(link) => self.inner.m2m.callback_of(link)?,
+            None => None,
+        };
+        let event = Outgoing::new(&provider, trigger)?;
+        let takers = self.registrations().into_iter().filter(|registration| {
+            registration.provider == trigger.provider.as_str()
+                && registration.is_active
+                && registration.takes(&event.event_type)
+                && trigger
+                    .application
+                    .as_ref()
+                    .is_none_or(|name| registration.application == *name)
+        });
+        Ok(takers
+            .map(|taker| self.dispatch(&provider, &taker, url.clone(), event.clone()))
+            .collect())
+    }
+
+    /// Every dispatch that is remembered, in order: the last 10,000.
+    #[must_use]
+    pub fn dispatches(&self) -> Vec<Dispatch> {
+        self.inner.ledger.list()
+    }
+
+    /// One dispatch.
+    #[must_use]
+    pub fn find_dispatch(&self, id: &str) -> Option<Dispatch> {
+        self.inner.ledger.find(id)
+    }
+
+    /// The dispatch once it has ended; nothing if it is not known.
+    pub async fn ended(&self, id: &str) -> Option<Dispatch> {
+        let has_ended = |dispatch: &Dispatch| dispatch.state != State::Pending;
+        self.inner.ledger.until(id, has_ended).await
+    }
+
+    /// The dispatch once it has had so many attempts, or has ended; nothing if
+    /// it is not known.
+    pub async fn attempted(&self, id: &str, attempts: usize) -> Option<Dispatch> {
+        let is_there = |dispatch: &Dispatch| {
+            dispatch.attempts.len() >= attempts || dispatch.state != State::Pending
+        };
+        self.inner.ledger.until(id, is_there).await
+    }
+
+    /// Makes one attempt now, whatever came of the others. Gives the dispatch
+    /// afterwards; nothing if it is not known.
+    pub async fn redeliver(&self, id: &str) -> Option<Dispatch> {
+        let shipment = self.shipments().get(id).cloned()?;
+        self.attempt(&shipment, true).await;
+        self.find_dispatch(id)
+    }
+
+    /// Ends all attempts that are under way or still to come.
+    pub fn stop(&self) {
+        self.tasks().abort_all();
+    }
+
+    pub(crate) fn now_text(&self) -> String {
+        rfc_3339(self.inner.clock.now())
+    }
+
+    pub(crate) fn keep(&self, shipment: &Arc<Shipment>) {
+        let mut shipments = self.shipments();
+        // What the ledger forgot cannot be redelivered either.
+        if shipments.len() > crate::dispatch::MAX_REMEMBERED {
+            shipments.retain(|id, _| self.inner.ledger.find(id).is_some());
+        }
+        shipments.insert(shipment.id().to_owned(), Arc::clone(shipment));
+    }
+
+    pub(crate) fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
+        let mut tasks = self.tasks();
+        while tasks.try_join_next().is_some() {}
+        tasks.spawn(task);
+    }
+
+    fn shipments(&self) -> MutexGuard<'_, HashMap<String, Arc<Shipment>>> {
+        self.inner
+            .shipments
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn tasks(&self) -> MutexGuard<'_, JoinSet<()>> {
+        self.inner
+            .tasks
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+}

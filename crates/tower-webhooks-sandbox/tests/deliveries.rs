@@ -1,0 +1,280 @@
+//! What is delivered, when, and what becomes of it, over real sockets.
+#![allow(clippy::unwrap_used, reason = "helpers of tests fail by a panic")]
+
+#[allow(dead_code, reason = "every test binary uses some of it")]
+mod support;
+
+use std::{future::pending, time::Duration};
+
+use http::StatusCode;
+use support::{Receiver, SECOND};
+use tower_webhooks_core::{
+    Provider,
+    provider::{Envelope, HmacScheme, Part, Retries, Scheme, SignedAnew, SignedTimestamp},
+    providers,
+};
+use tower_webhooks_sandbox::{NewRegistration, Outcome, Sandbox, State, Trigger};
+
+const MINUTE: Duration = Duration::from_secs(60);
+
+fn sandbox() -> Sandbox {
+    Sandbox::builder().start().unwrap()
+}
+
+#[tokio::test]
+async fn every_event_of_every_provider_played_arrives_authentic() {
+    let played = |provider: &Provider| PLAYED.contains(&provider.name().as_str());
+    for provider in providers::all().into_iter().filter(played) {
+        let name = provider.name().as_str();
+        let receiver = Receiver::willing().await;
+        let sandbox = sandbox();
+        let registered = sandbox
+            .register(NewRegistration::new(name, receiver.url()))
+            .unwrap();
+        for event in &provider.events().list {
+            let trigger = Trigger::new(name, event.name.clone());
+            let ids = sandbox.trigger(&trigger).unwrap();
+            let dispatch = sandbox.ended(&ids[0]).await.unwrap();
+            assert_eq!(dispatch.state, State::Delivered, "{dispatch:?}");
+            assert_eq!(dispatch.attempts.len(), 1);
+        }
+        let deliveries = receiver.deliveries(name, registered.secret());
+        let types: Vec<_> = deliveries
+            .iter()
+            .map(|delivery| delivery.event().unwrap().event_type())
+            .collect();
+        let known = provider.events().list.iter().map(|event| &event.name);
+        assert_eq!(types, known.collect::<Vec<_>>());
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn attempts_come_when_the_documents_say_and_then_it_has_failed() {
+    for (provider, event, minutes) in [
+        (
+            "monterrey",
+            "payment.confirmed",
+            vec![0, 1, 6, 36, 156, 1_596],
+        ),
+        ("m2m", "link.opened", vec![0, 1, 6, 36, 156]),
+    ] {
+        for scale in [1.0, 8_640.0] {
+            let sandbox = Sandbox::builder().with_time_scale(scale).start().unwrap();
+            let refusing = Receiver::start(async |_| StatusCode::SERVICE_UNAVAILABLE).await;
+            let new = NewRegistration::new(provider, refusing.url());
+            let secret = sandbox.register(new).unwrap().secret().to_owned();
+            let ids = sandbox.trigger(&Trigger::new(provider, event)).unwrap();
+            let dispatch = sandbox.ended(&ids[0]).await.unwrap();
+
+            assert_eq!(dispatch.state, State::Failed);
+            let came: Vec<f64> = dispatch
+                .attempts
+                .iter()
+                .map(|attempt| attempt.after.as_secs_f64() * scale / 60.0)
+                .collect();
+            assert_eq!(came.len(), minutes.len());
+            for (came, documented) in came.iter().zip(&minutes) {
+                let documented = f64::from(*documented);
+                assert!(
+                    (came - documented).abs() <= documented * 0.05,
+                    "{provider} x {scale}: {came} min for {documented} min"
+                );
+            }
+            let deliveries = refusing.deliveries(provider, &secret);
+            assert_eq!(deliveries.len(), minutes.len());
+            assert!(
+                deliveries
+                    .iter()
+                    .all(|one| one.body() == deliveries[0].body())
+            );
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_answer_after_the_deadline_is_none_and_is_tried_again() {
+    let receiver = Receiver::start(async |number| {
+        if number == 1 {
+            pending::<()>().await;
+        }
+        StatusCode::OK
+    })
+    .await;
+    let sandbox = sandbox();
+    let new = NewRegistration::new("monterrey", receiver.url());
+    sandbox.register(new).unwrap();
+    let trigger = Trigger::new("monterrey", "payment.confirmed");
+    let ids = sandbox.trigger(&trigger).unwrap();
+    let dispatch = sandbox.ended(&ids[0]).await.unwrap();
+    assert_eq!(dispatch.state, State::Delivered);
+    assert_eq!(dispatch.attempts[0].outcome, Outcome::TimedOut);
+    let took = dispatch.attempts[0].took;
+    assert!(took >= 30 * SECOND && took < 31 * SECOND, "{took:?}");
+    let second = dispatch.attempts[1].after;
+    let due = 30 * SECOND + MINUTE;
+    assert!(second >= due && second < due + SECOND, "{second:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_receiver_that_was_away_gets_it_when_it_is_back() {
+    let receiver = Receiver::willing().await;
+    let address = receiver.address;
+    let sandbox = sandbox();
+    let url = receiver.url();
+    sandbox.register(NewRegistration::new("m2m", url)).unwrap();
+    drop(receiver);
+    // The address is free again once the task is gone.
+    tokio::task::yield_now().await;
+    let ids = sandbox
+        .trigger(&Trigger::new("m2m", "link.opened"))
+        .unwrap();
+    let away = sandbox.attempted(&ids[0], 2).await.unwrap();
+    assert_eq!(away.state, State::Pending);
+    assert!(
+        matches!(away.attempts[1].outcome, Outcome::Broken(_)),
+        "{away:?}"
+    );
+
+    let receiver = Receiver::on(address, async |_| "OK").await;
+    let back = sandbox.ended(&ids[0]).await.unwrap();
+    assert_eq!((back.state, back.attempts.len()), (State::Delivered, 3));
+    assert_eq!(receiver.count(), 1);
+}
+
+#[tokio::test]
+async fn a_redirect_is_an_answer_and_not_followed() {
+    let target = Receiver::willing().await;
+    let url = target.url();
+    let moved = Receiver::start(move |_| {
+        let url = url.clone();
+        async move { (StatusCode::TEMPORARY_REDIRECT, [("location", url)]) }
+    })
+    .await;
+    let sandbox = sandbox();
+    let new = NewRegistration::new("monterrey", moved.url());
+    sandbox.register(new).unwrap();
+    let trigger = Trigger::new("monterrey", "payment.confirmed");
+    let ids = sandbox.trigger(&trigger).unwrap();
+    let dispatch = sandbox.attempted(&ids[0], 1).await.unwrap();
+    sandbox.stop();
+    assert!(matches!(
+        dispatch.attempts[0].outcome,
+        Outcome::Answered { status: 307, .. }
+    ));
+    assert_eq!((moved.count(), target.count()), (1, 0));
+}
+
+#[tokio::test]
+async fn only_the_types_that_were_asked_for_are_sent() {
+    let receiver = Receiver::willing().await;
+    let sandbox = sandbox();
+    let new = NewRegistration::new("monterrey", receiver.url()).with_events(["payment.expired"]);
+    sandbox.register(new).unwrap();
+    let confirmed = Trigger::new("monterrey", "payment.confirmed");
+    assert!(sandbox.trigger(&confirmed).unwrap().is_empty());
+    let expired = Trigger::new("monterrey", "payment.expired");
+    let ids = sandbox.trigger(&expired).unwrap();
+    sandbox.ended(&ids[0]).await.unwrap();
+    assert_eq!(receiver.bodies()[0]["event"], "payment.expired");
+    assert_eq!(receiver.count(), 1);
+}
+
+#[tokio::test]
+async fn nothing_is_sent_beyond_this_machine_unless_asked() {
+    let sandbox = sandbox();
+    let new = NewRegistration::new("monterrey", "https://shop.invalid/webhooks");
+    sandbox.register(new).unwrap();
+    let trigger = Trigger::new("monterrey", "payment.confirmed");
+    let ids = sandbox.trigger(&trigger).unwrap();
+    let dispatch = sandbox.attempted(&ids[0], 1).await.unwrap();
+    sandbox.stop();
+    let Outcome::NotSent(why) = &dispatch.attempts[0].outcome else {
+        panic!("{dispatch:?}");
+    };
+    assert!(why.contains("not on this machine"), "{why}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_redelivery_by_hand_is_one_attempt_and_ends_the_others() {
+    let receiver = Receiver::start(async |number| match number {
+        1 => StatusCode::INTERNAL_SERVER_ERROR,
+        _ => StatusCode::OK,
+    })
+    .await;
+    let sandbox = sandbox();
+    let new = NewRegistration::new("monterrey", receiver.url());
+    sandbox.register(new).unwrap();
+    let trigger = Trigger::new("monterrey", "payment.confirmed");
+    let id = sandbox.trigger(&trigger).unwrap().remove(0);
+    sandbox.attempted(&id, 1).await.unwrap();
+    let dispatch = sandbox.redeliver(&id).await.unwrap();
+    assert_eq!(dispatch.state, State::Delivered);
+    assert!(dispatch.attempts[1].by_hand);
+    tokio::time::sleep(10 * MINUTE).await;
+    assert_eq!(
+        receiver.count(),
+        2,
+        "the retry after a minute was not needed"
+    );
+    assert_eq!(sandbox.redeliver("dsp_unknown").await, None);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_retry_is_signed_anew_unless_the_provider_repeats_itself() {
+    let timestamp = SignedTimestamp::in_header(http::HeaderName::from_static("x-time"));
+    let scheme = HmacScheme::new(http::HeaderName::from_static("x-signature"))
+        .with_signed([Part::Timestamp, Part::Body])
+        .with_timestamp(timestamp);
+    for (anew, differ) in [(SignedAnew::No, false), (SignedAnew::Yes, true)] {
+        let provider = Provider::new("acme", Scheme::Hmac(scheme.clone()), Envelope::new("/type"))
+            .with_retries(Retries::after([MINUTE]).with_signed_anew(anew));
+        let clock = tower_webhooks_core::ManualClock::at(std::time::SystemTime::now());
+        let sandbox = Sandbox::builder()
+            .add_provider(provider)
+            .with_clock(clock.clone())
+            .start()
+            .unwrap();
+        let receiver = Receiver::start(async |_| StatusCode::BAD_GATEWAY).await;
+        let new = NewRegistration::new("acme", receiver.url()).with_secret("swordfish");
+        sandbox.register(new).unwrap();
+        let trigger = Trigger::new("acme", "paid").with_body(r#"{"type":"paid"}"#);
+        let ids = sandbox.trigger(&trigger).unwrap();
+        sandbox.attempted(&ids[0], 1).await.unwrap();
+        clock.advance(MINUTE);
+        sandbox.ended(&ids[0]).await.unwrap();
+        let times = receiver.header("x-time");
+        assert_eq!(times[0] != times[1], differ, "{anew:?}");
+        let signatures = receiver.header("x-signature");
+        assert_eq!(signatures[0] != signatures[1], differ, "{anew:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_deleted_meanwhile_gets_nothing_more() {
+    let receiver = Receiver::start(async |_| StatusCode::BAD_GATEWAY).await;
+    let sandbox = sandbox();
+    let new = NewRegistration::new("monterrey", receiver.url());
+    let id = sandbox.register(new).unwrap().id;
+    let trigger = Trigger::new("monterrey", "payment.confirmed");
+    let ids = sandbox.trigger(&trigger).unwrap();
+    sandbox.attempted(&ids[0], 1).await.unwrap();
+    let path = format!("/_sandbox/registrations/{id}");
+    let (status, ..) = support::call(&sandbox, "DELETE", &path, &[], "").await;
+    assert_eq!(status, StatusCode::NO_CONTENT);
+    let dispatch = sandbox.ended(&ids[0]).await.unwrap();
+    assert_eq!(dispatch.state, State::Cancelled);
+    assert_eq!(receiver.count(), 1);
+}
+
+#[tokio::test]
+async fn a_scale_that_is_none_is_refused() {
+    for scale in [0.0, -1.0, f64::NAN, f64::INFINITY] {
+        Sandbox::builder()
+            .with_time_scale(scale)
+            .start()
+            .unwrap_err();
+    }
+}
+
+/// Whose APIs the sandbox plays.
+const PLAYED: [&str; 5] = ["cryptomate", "devdraft", "m2m", "monterrey", "mppcash"];
