@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use http::{
     HeaderValue, Response, StatusCode,
-    header::{ALLOW, CONTENT_TYPE, RETRY_AFTER},
+    header::{ALLOW, CONTENT_TYPE, RETRY_AFTER, X_CONTENT_TYPE_OPTIONS},
 };
 use tower_webhooks_core::{
     Rejection, RejectionKind,
@@ -121,6 +121,17 @@ impl Page {
         }
         response
     }
+}
+
+/// The answer to a handshake. What it gives back is the asker's own text, and is
+/// to be taken for nothing else.
+pub(crate) fn handshake<B: From<Bytes>>(answer: &Answer) -> Response<B> {
+    let page = Page::new(answer, StatusCode::OK);
+    let mut response = page.response(page.status);
+    response
+        .headers_mut()
+        .insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    response
 }
 
 /// The answer that a reply handler decided, or that is recorded for it.

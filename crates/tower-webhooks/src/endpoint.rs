@@ -4,7 +4,7 @@ use std::{fmt, sync::Arc, time::Duration};
 
 use http::Extensions;
 use tower_webhooks_core::{
-    Clock, Provider, Secret, Secrets, SetupError, SystemClock, Text, Verifier, provider::SignedAnew,
+    Clock, Provider, Secret, Secrets, SetupError, SystemClock, Text, provider::SignedAnew,
 };
 use tower_webhooks_inbox::Committer;
 
@@ -15,6 +15,7 @@ use crate::{
         budget::ByteBudget,
         gate::{Gate, Keyring, Limits},
         intake::Intake,
+        keys::KeyMaker,
         meter::Meter,
     },
     router::Routes,
@@ -50,17 +51,18 @@ pub struct Endpoint {
     pub(crate) name: Text,
     pub(crate) provider: Arc<Provider>,
     pub(crate) events: EventRouter,
-    keys: Keys,
+    keys: KeySource,
     max_body_bytes: Option<usize>,
     body_deadline: Duration,
     public_url: Option<Text>,
+    handshake_secrets: Option<Secrets>,
     dedup_span: Option<Duration>,
     clock: Arc<dyn Clock>,
 }
 
-enum Keys {
+enum KeySource {
     Fixed(Secrets),
-    Lookup(Box<dyn FnOnce(Arc<Provider>, Option<Text>) -> Lookup + Send>),
+    Lookup(Box<dyn FnOnce(KeyMaker) -> Lookup + Send>),
 }
 
 /// What the endpoints of one receiver have in common.
@@ -86,7 +88,7 @@ impl Endpoint {
         provider: impl Into<Arc<Provider>>,
         secrets: Secrets,
     ) -> Self {
-        Self::with_keys(name.into(), provider.into(), Keys::Fixed(secrets))
+        Self::with_keys(name.into(), provider.into(), KeySource::Fixed(secrets))
     }
 
     /// An endpoint whose tenants each have their own secrets, looked up for
@@ -99,11 +101,11 @@ impl Endpoint {
         Self::with_keys(
             name.into(),
             provider.into(),
-            Keys::Lookup(Box::new(Lookup::new(source))),
+            KeySource::Lookup(Box::new(Lookup::new(source))),
         )
     }
 
-    fn with_keys(name: Text, provider: Arc<Provider>, keys: Keys) -> Self {
+    fn with_keys(name: Text, provider: Arc<Provider>, keys: KeySource) -> Self {
         Self {
             name,
             provider,
@@ -112,6 +114,7 @@ impl Endpoint {
             max_body_bytes: None,
             body_deadline: DEFAULT_BODY_DEADLINE,
             public_url: None,
+            handshake_secrets: None,
             dedup_span: None,
             clock: Arc::new(SystemClock),
         }
@@ -141,6 +144,19 @@ impl Endpoint {
     /// that sign it. `Host` and forwarded headers are never believed.
     pub fn with_public_url(mut self, url: impl Into<Text>) -> Self {
         self.public_url = Some(url.into());
+        self
+    }
+
+    /// Sets the tokens that prove the handshakes of providers which send one:
+    /// Meta's verify token, Lark's verification token. The same for all tenants.
+    /// A second one is for a rotation. Without any, such an endpoint does not
+    /// start.
+    ///
+    /// A handshake is answered as the provider's description says, and never
+    /// stored. One that is asked for by GET needs a route that lets GET through:
+    /// `route_service`, or axum's `any`.
+    pub fn with_handshake_secrets(mut self, tokens: Secrets) -> Self {
+        self.handshake_secrets = Some(tokens);
         self
     }
 
@@ -191,21 +207,19 @@ impl Endpoint {
     }
 
     fn gate(self, budget: ByteBudget, clock: Arc<dyn Clock>) -> Result<Gate, SetupError> {
-        self.provider.check()?;
-        if self.provider.scheme().needs_public_url() && self.public_url.is_none() {
-            return Err(SetupError::PublicUrlMissing);
-        }
+        let maker = KeyMaker {
+            provider: Arc::clone(&self.provider),
+            public_url: self.public_url,
+            handshake_secrets: self.handshake_secrets,
+        };
+        maker.check()?;
         let (keyring, labels) = match self.keys {
-            Keys::Fixed(secrets) => {
-                let verifier = Verifier::new(Arc::clone(&self.provider), &secrets)?
-                    .with_public_url(self.public_url);
-                let labels: Vec<Text> = verifier.labels().cloned().collect();
-                (Keyring::Fixed(Arc::new(verifier)), labels)
+            KeySource::Fixed(secrets) => {
+                let keys = maker.keys(&secrets, None)?;
+                let labels: Vec<Text> = keys.verifier.labels().cloned().collect();
+                (Keyring::Fixed(Arc::new(keys)), labels)
             }
-            Keys::Lookup(lookup) => {
-                let lookup = lookup(Arc::clone(&self.provider), self.public_url);
-                (Keyring::Lookup(lookup), Vec::new())
-            }
+            KeySource::Lookup(lookup) => (Keyring::Lookup(lookup(maker)), Vec::new()),
         };
         let meter = Arc::new(Meter::new(&self.name, &labels));
         Ok(Gate {
@@ -231,7 +245,7 @@ impl Endpoint {
     fn warn(&self) {
         let outer_whitespace = matches!(
             &self.keys,
-            Keys::Fixed(secrets) if secrets.iter().any(Secret::has_outer_whitespace)
+            KeySource::Fixed(secrets) if secrets.iter().any(Secret::has_outer_whitespace)
         );
         if outer_whitespace {
             tracing::warn!(

@@ -4,6 +4,9 @@ use std::{fmt, sync::Arc};
 
 use http::Extensions;
 use tower_webhooks_core::{Delivery, Text};
+use tower_webhooks_inbox::Work;
+
+use crate::{HandlerError, transaction::Transaction};
 
 /// Which try of a job this is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -41,6 +44,7 @@ pub(crate) struct Parts {
     pub(crate) event_id: Text,
     pub(crate) attempt: Attempt,
     pub(crate) extensions: Extensions,
+    pub(crate) transaction: Transaction,
 }
 
 impl Job {
@@ -67,8 +71,9 @@ impl Job {
     }
 
     /// The event's id: the provider's, or where it sends none the key that the
-    /// inbox gave the event. The same in every attempt and every replay, so it
-    /// serves as an idempotency key.
+    /// inbox gave the event; that also where the id is not signed and was another
+    /// body's before. The same in every attempt and every replay, so it serves as
+    /// an idempotency key.
     #[must_use]
     pub fn event_id(&self) -> &Text {
         &self.0.event_id
@@ -84,6 +89,20 @@ impl Job {
     #[must_use]
     pub fn extensions(&self) -> &Extensions {
         &self.0.extensions
+    }
+
+    /// The inbox's transaction for what this attempt writes, begun by the first
+    /// call. When the handler succeeds, the worker commits it together with the
+    /// job's completion; otherwise it is rolled back. For extractors, which know
+    /// what the store put into it: they [take](Work::take) that, and
+    /// [give it back](Work::give_back) before the handler returns.
+    ///
+    /// # Errors
+    ///
+    /// When the store cannot be reached; permanent where it has no transactions
+    /// for handlers, or no job is being settled, as in a reply handler.
+    pub async fn transaction(&self) -> Result<&Work, HandlerError> {
+        self.0.transaction.begin().await
     }
 }
 

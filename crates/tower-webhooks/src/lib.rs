@@ -47,7 +47,24 @@
 //!   and [`provider`] for the parts of its description.
 //! * [`testing`]: signed requests, a clock turned by hand, jobs for a handler
 //!   alone.
-//! * [`guide`]: tunnels, proxies, tenants, rotation.
+//! * [`guide`]: tunnels, proxies, tenants, handshakes, rotation.
+//!
+//! # Features
+//!
+//! Each brings a dependency and changes no default. A set-up that lacks one says which.
+//!
+//! | feature | what it is for |
+//! |---|---|
+//! | `sqlite` (default) | `SqliteInbox`, the embedded inbox |
+//! | `postgres` | `PostgresInbox`, the shared inbox |
+//! | `sqlx` | that inbox over a pool of sqlx's |
+//! | `serve` | a server with the limits that `axum::serve` lacks |
+//! | `prometheus` | a route that shows the metrics |
+//! | `ed25519` | Ed25519 signatures: Discord, Standard Webhooks with a public key |
+//! | `ecdsa` | ECDSA P-256 signatures: SendGrid |
+//! | `rsa` | RSA signatures: WeChat Pay |
+//! | `encryption` | handshakes that are encrypted: Lark. Encrypted events are kept, and not yet opened |
+//! | `inflate` | the core's part of bodies in gzip or deflate; the layer refuses them still |
 
 extern crate self as tower_webhooks;
 
@@ -61,13 +78,16 @@ pub mod guide;
 mod job;
 pub mod layer;
 mod outcome;
+mod place;
 mod pruning;
 mod retry;
+mod role;
 pub mod router;
 #[cfg(feature = "serve")]
 pub mod serve;
 mod source;
 pub mod testing;
+mod transaction;
 mod webhooks;
 pub mod worker;
 
@@ -79,7 +99,9 @@ pub use layer::{
     endpoint_service::EndpointService, service::WebhookService, webhook_layer::WebhookLayer,
 };
 pub use outcome::{Completion, HandlerError, IntoOutcome, Outcome};
+pub use place::{InboxPlace, PlaceError};
 pub use retry::Retry;
+pub use role::{Role, UnknownRole};
 pub use router::{
     event_router::EventRouter,
     handler::Handler,
@@ -94,6 +116,8 @@ pub use tower_webhooks_core::{
 };
 pub use tower_webhooks_inbox::{self as inbox, Inbox, MemoryInbox, Reply};
 pub use tower_webhooks_macros::EventType;
+#[cfg(feature = "postgres")]
+pub use tower_webhooks_postgres::{self as postgres, PostgresInbox};
 #[cfg(feature = "sqlite")]
 pub use tower_webhooks_sqlite::{self as sqlite, SqliteInbox};
 pub use webhooks::{StartError, UnknownEndpoint, Webhooks, WebhooksBuilder};

@@ -5,8 +5,10 @@ use std::{error::Error, fmt, future::Future, sync::Arc, time::Duration};
 use http::request::Parts;
 use moka::future::Cache;
 use tokio::sync::Semaphore;
-use tower_webhooks_core::{Provider, RejectionKind, Secrets, Text, Verifier};
+use tower_webhooks_core::{RejectionKind, Secrets, Text};
 use tower_webhooks_inbox::BoxFuture;
+
+use crate::layer::keys::{KeyMaker, Keys};
 
 /// How long a lookup may take: a sender's patience is short, and a request
 /// that waits holds a connection.
@@ -113,34 +115,22 @@ impl<S: SecretSource> ErasedSource for S {
 #[derive(Clone)]
 pub(crate) struct Lookup {
     source: Arc<dyn ErasedSource>,
-    remembered: Cache<Text, Option<Arc<Verifier>>>,
+    remembered: Cache<Text, Option<Arc<Keys>>>,
     places: Arc<Semaphore>,
-    template: Template,
-}
-
-/// What every tenant's verifier shares.
-#[derive(Debug, Clone)]
-struct Template {
-    provider: Arc<Provider>,
-    public_url: Option<Text>,
+    maker: KeyMaker,
 }
 
 impl Lookup {
-    pub(crate) fn new(
-        source: impl SecretSource,
-    ) -> impl FnOnce(Arc<Provider>, Option<Text>) -> Self + Send + 'static {
+    pub(crate) fn new(source: impl SecretSource) -> impl FnOnce(KeyMaker) -> Self + Send + 'static {
         let source: Arc<dyn ErasedSource> = Arc::new(source);
-        move |provider, public_url| Self {
+        move |maker| Self {
             source,
             remembered: Cache::builder()
                 .max_capacity(REMEMBERED_TENANTS)
                 .time_to_live(REMEMBERED_FOR)
                 .build(),
             places: Arc::new(Semaphore::new(LOOKUPS_AT_ONCE)),
-            template: Template {
-                provider,
-                public_url,
-            },
+            maker,
         }
     }
 
@@ -148,7 +138,7 @@ impl Lookup {
     pub(crate) fn start(
         &self,
         parts: &Parts,
-    ) -> Result<BoxFuture<'static, Result<Arc<Verifier>, RejectionKind>>, RejectionKind> {
+    ) -> Result<BoxFuture<'static, Result<Arc<Keys>, RejectionKind>>, RejectionKind> {
         let key = self
             .source
             .key(parts)
@@ -157,7 +147,7 @@ impl Lookup {
         let lookup = self.clone();
         Ok(Box::pin(async move {
             match tokio::time::timeout(LOOKUP_LIMIT, lookup.find(key)).await {
-                Ok(Ok(Some(verifier))) => Ok(verifier),
+                Ok(Ok(Some(keys))) => Ok(keys),
                 Ok(Ok(None)) => Err(RejectionKind::TenantUnknown),
                 Ok(Err(error)) => {
                     tracing::error!(error = %error, "the lookup of a tenant's secrets failed");
@@ -175,7 +165,7 @@ impl Lookup {
     async fn find(
         &self,
         key: Text,
-    ) -> Result<Option<Arc<Verifier>>, Arc<Box<dyn Error + Send + Sync>>> {
+    ) -> Result<Option<Arc<Keys>>, Arc<Box<dyn Error + Send + Sync>>> {
         self.remembered
             .try_get_with(key.clone(), async {
                 // What is remembered waits for nobody; made-up tenants wait for
@@ -184,10 +174,8 @@ impl Lookup {
                 let Some(tenant) = self.source.look_up(key).await? else {
                     return Ok(None);
                 };
-                let verifier = Verifier::new(Arc::clone(&self.template.provider), &tenant.secrets)?
-                    .with_tenant(Some(tenant.name))
-                    .with_public_url(self.template.public_url.clone());
-                Ok(Some(Arc::new(verifier)))
+                let keys = self.maker.keys(&tenant.secrets, Some(tenant.name))?;
+                Ok(Some(Arc::new(keys)))
             })
             .await
     }
@@ -196,7 +184,7 @@ impl Lookup {
 impl fmt::Debug for Lookup {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Lookup")
-            .field("provider", &self.template.provider.name())
+            .field("provider", &self.maker.provider.name())
             .finish_non_exhaustive()
     }
 }

@@ -8,7 +8,7 @@ use tower_webhooks_core::{Clock, SetupError, Text};
 use tower_webhooks_inbox::{Committer, CommitterOptions, Inbox, InboxError, Retention};
 
 use crate::{
-    DeadJob, DoneJob, DrainReport, Endpoint, EndpointService, WebhookLayer, Worker,
+    DeadJob, DoneJob, DrainReport, Endpoint, EndpointService, Role, WebhookLayer, Worker,
     endpoint::{Common, DEFAULT_MAX_BYTES_IN_FLIGHT, Opened},
     layer::budget::ByteBudget,
     pruning::Pruning,
@@ -33,7 +33,8 @@ pub struct Webhooks {
     committer: Committer,
     inbox: Arc<dyn Inbox>,
     budget: ByteBudget,
-    worker: WorkerHandle,
+    /// `None` in a process that only receives.
+    worker: Option<WorkerHandle>,
     _pruning: Option<Pruning>,
 }
 
@@ -72,6 +73,9 @@ pub enum StartError {
     /// The inbox is away, or its settings promise less than it must.
     #[error("the inbox cannot be used")]
     Inbox(#[from] InboxError),
+    /// A process does half of the work over an inbox that no other process has.
+    #[error("role {0:?}: no other process shares this inbox, so the role must be `Both`: {1}")]
+    Lonely(Role, Text),
     /// Two endpoints have one name.
     #[error(
         "two endpoints are named `{0}`: events are stored under the name, so it must be unique"
@@ -112,6 +116,7 @@ impl Webhooks {
             committer: CommitterOptions::new(),
             extensions: Extensions::new(),
             retention: Some(Retention::default()),
+            role: Role::Both,
             worker: Vec::new(),
         }
     }
@@ -158,7 +163,8 @@ impl Webhooks {
     /// begun. For a readiness probe.
     #[must_use]
     pub fn is_accepting(&self) -> bool {
-        !self.budget.is_refusing() && !self.worker.is_stopped()
+        let stopped = |worker: &WorkerHandle| worker.is_stopped();
+        !self.budget.is_refusing() && !self.worker.as_ref().is_some_and(stopped)
     }
 
     /// Body bytes in flight or waiting to be stored now.
@@ -198,7 +204,10 @@ impl Webhooks {
         // worker looks for the last time.
         let _ = timeout(within, self.budget.idle()).await;
         let left = within.saturating_sub(started.elapsed());
-        let report = self.worker.drain(left).await;
+        let report = match &self.worker {
+            Some(worker) => worker.drain(left).await,
+            None => DrainReport::default(),
+        };
         let left = within.saturating_sub(started.elapsed()) + LAST_COMMIT;
         if timeout(left, self.committer.close()).await.is_err() {
             tracing::error!("the inbox did not take the last commit in time");
@@ -238,6 +247,7 @@ pub struct WebhooksBuilder {
     committer: CommitterOptions,
     extensions: Extensions,
     retention: Option<Retention>,
+    role: Role,
     worker: Vec<WithWorker>,
 }
 
@@ -275,6 +285,13 @@ impl WebhooksBuilder {
         self
     }
 
+    /// Replaces which half of the work this process does. The default is
+    /// [`Role::Both`]. Only those that run handlers prune.
+    pub fn with_role(mut self, role: Role) -> Self {
+        self.role = role;
+        self
+    }
+
     /// Replaces how many handlers run at once, all together. The default is
     /// 256.
     pub fn with_concurrency(self, at_once: NonZeroUsize) -> Self {
@@ -303,7 +320,8 @@ impl WebhooksBuilder {
         self
     }
 
-    /// Checks the set-up and the inbox's durability, and starts the worker.
+    /// Checks the set-up and the inbox's durability, registers the handlers, and
+    /// starts the worker.
     ///
     /// # Errors
     ///
@@ -321,6 +339,9 @@ impl WebhooksBuilder {
                 "the inbox is not durable: a crash loses events that were answered with 200"
             );
         }
+        if self.role != Role::Both && !durability.durable {
+            return Err(StartError::Lonely(self.role, durability.description));
+        }
         let common = Common {
             committer: Committer::start(Arc::clone(&inbox), self.committer),
             budget: ByteBudget::new(self.max_bytes_in_flight),
@@ -332,21 +353,15 @@ impl WebhooksBuilder {
         for endpoint in endpoints {
             let name = endpoint.name.clone();
             let types = handled_types(&endpoint)?;
-            let routes =
-                endpoint
-                    .events
-                    .clone()
-                    .build()
-                    .map_err(|problems| StartError::Handlers {
-                        endpoint: name.clone(),
-                        problems,
-                    })?;
-            let routes: Arc<Routes> = Arc::new(routes);
-            handled.push(HandledEndpoint::from_routes(
-                name.clone(),
-                Arc::clone(&endpoint.provider),
-                Arc::clone(&routes),
-            ));
+            let wrong = |problems| StartError::Handlers {
+                endpoint: name.clone(),
+                problems,
+            };
+            let routes: Arc<Routes> = Arc::new(endpoint.events.clone().build().map_err(wrong)?);
+            let provider = Arc::clone(&endpoint.provider);
+            let of_endpoint =
+                HandledEndpoint::from_routes(name.clone(), provider, Arc::clone(&routes));
+            handled.push(of_endpoint.map_err(wrong)?);
             let open = endpoint
                 .open(&common, routes)
                 .map_err(|error| StartError::Endpoint {
@@ -367,15 +382,18 @@ impl WebhooksBuilder {
             .worker
             .into_iter()
             .fold(worker, |worker, change| change(worker));
+        worker.register().await?;
+        if !self.role.receives() {
+            common.budget.close();
+        }
+        let retention = self.retention.filter(|_| self.role.works());
         Ok(Webhooks {
             endpoints: opened,
             committer: common.committer,
-            _pruning: self
-                .retention
-                .map(|retention| Pruning::start(Arc::clone(&inbox), retention)),
+            _pruning: retention.map(|retention| Pruning::start(Arc::clone(&inbox), retention)),
             inbox,
             budget: common.budget,
-            worker: worker.spawn().await?,
+            worker: self.role.works().then(|| worker.run(durability.durable)),
         })
     }
 }

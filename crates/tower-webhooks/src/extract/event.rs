@@ -34,8 +34,9 @@ pub struct Event<T> {
 
 impl<T> Event<T> {
     /// The event's id: the provider's, or where it sends none a key made of
-    /// the body. The same for every attempt, redelivery and replay, so it
-    /// serves as an idempotency key.
+    /// the body; a key of both where the id is not signed and was another body's
+    /// before. The same for every attempt, redelivery and replay, so it serves as
+    /// an idempotency key.
     #[must_use]
     pub fn id(&self) -> &Text {
         &self.id

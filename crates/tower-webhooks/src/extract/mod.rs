@@ -8,6 +8,8 @@
 
 mod decode;
 mod event;
+#[cfg(feature = "postgres")]
+mod transaction;
 
 #[cfg(test)]
 mod tests;

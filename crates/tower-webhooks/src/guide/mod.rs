@@ -4,6 +4,13 @@
 #[doc = include_str!("inbox.md")]
 pub mod choosing_an_inbox {}
 
+#[cfg(feature = "postgres")]
+#[doc = include_str!("postgres.md")]
+pub mod more_than_one_machine {}
+
+#[doc = include_str!("ordering.md")]
+pub mod ordering {}
+
 #[doc = include_str!("operating.md")]
 pub mod operating {}
 
@@ -15,6 +22,9 @@ pub mod proxies {}
 
 #[doc = include_str!("tenants.md")]
 pub mod tenants {}
+
+#[doc = include_str!("handshakes.md")]
+pub mod handshakes {}
 
 #[doc = include_str!("providers.md")]
 pub mod own_provider {}

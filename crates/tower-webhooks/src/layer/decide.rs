@@ -21,6 +21,7 @@ use crate::{
     Job,
     job::{Attempt, Parts},
     router::ReplyRoute,
+    transaction::Transaction,
 };
 
 /// What a reply handler has where neither it nor its provider says: the
@@ -150,6 +151,7 @@ impl Decision {
                         event_id: id.unwrap_or_else(|| body_key(&event.hash_body())),
                         attempt: Attempt::new(1, 1),
                         extensions: intake.extensions.clone(),
+                        transaction: Transaction::default(),
                     });
                     let left = thinking_time(budget).saturating_sub(started.elapsed());
                     match run(&self.route, job, left).await {

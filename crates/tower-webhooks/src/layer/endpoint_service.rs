@@ -21,7 +21,7 @@ use super::{
     future::answer_decided,
     gate::Gate,
     intake::{Intake, Storing},
-    receive::{Receive, Received},
+    receive::{Ending, Receive, Received},
 };
 use crate::endpoint::Opened;
 
@@ -60,7 +60,9 @@ impl<ReqBody: http_body::Body> Service<Request<ReqBody>> for EndpointService {
             started: self.gate.accepting_since(),
             state: match Receive::new(&self.gate, parts, body) {
                 Ok(receive) => State::Receiving { receive },
-                Err(kind) => State::Refused { kind },
+                Err(kind) => State::Ended {
+                    ending: kind.into(),
+                },
             },
         }
     }
@@ -88,7 +90,7 @@ pin_project! {
 pin_project! {
     #[project = StateProj]
     enum State<ReqBody> {
-        Refused { kind: RejectionKind },
+        Ended { ending: Ending },
         Receiving { #[pin] receive: Receive<ReqBody> },
         Storing { storing: Storing },
         Deciding { decision: oneshot::Receiver<Result<Reply, RejectionKind>> },
@@ -102,17 +104,20 @@ impl<ReqBody: http_body::Body> Future for EndpointFuture<ReqBody> {
         let mut this = self.project();
         loop {
             let next = match this.state.as_mut().project() {
-                StateProj::Refused { kind } => {
-                    return Poll::Ready(Ok(this.gate.refuse(*kind)));
+                StateProj::Ended { ending } => {
+                    return Poll::Ready(Ok(this.gate.end(ending)));
                 }
-                StateProj::Receiving { receive } => ready!(receive.poll(this.gate, cx))
-                    .and_then(|received| take_in(this.gate, this.intake, received)),
+                StateProj::Receiving { receive } => {
+                    ready!(receive.poll(this.gate, cx)).and_then(|received| {
+                        take_in(this.gate, this.intake, received).map_err(Ending::Refused)
+                    })
+                }
                 StateProj::Storing { storing } => match ready!(storing.poll(cx)) {
                     Ok(()) => {
                         this.gate.meter.answered(*this.started);
                         return Poll::Ready(Ok(this.gate.answers.acknowledge()));
                     }
-                    Err(kind) => Err(kind),
+                    Err(kind) => Err(Ending::Refused(kind)),
                 },
                 StateProj::Deciding { decision } => {
                     let decided = ready!(Pin::new(decision).poll(cx));
@@ -120,7 +125,7 @@ impl<ReqBody: http_body::Body> Future for EndpointFuture<ReqBody> {
                 }
             };
             this.state
-                .set(next.unwrap_or_else(|kind| State::Refused { kind }));
+                .set(next.unwrap_or_else(|ending| State::Ended { ending }));
         }
     }
 }

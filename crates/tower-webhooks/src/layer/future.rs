@@ -21,7 +21,7 @@ use super::{
     decide::Decision,
     gate::Gate,
     intake::{Intake, Storing},
-    receive::{Receive, Received},
+    receive::{Ending, Receive, Received},
 };
 use crate::{ack::ThroughGate, answer};
 
@@ -43,7 +43,7 @@ pin_project! {
 pin_project! {
     #[project = StateProj]
     enum State<F, R, Q, ReqBody> {
-        Refused { kind: RejectionKind },
+        Ended { ending: Ending },
         Receiving { #[pin] receive: Receive<ReqBody> },
         // The inner service becomes ready for what is verified: before, an
         // unverified sender would hold its place.
@@ -82,7 +82,9 @@ where
             inner,
             state: match Receive::new(&gate, parts, body) {
                 Ok(receive) => State::Receiving { receive },
-                Err(kind) => State::Refused { kind },
+                Err(kind) => State::Ended {
+                    ending: kind.into(),
+                },
             },
             gate,
             inner_body: PhantomData,
@@ -105,8 +107,8 @@ where
         // future that is polled again then has nothing more to say.
         loop {
             let next = match this.state.as_mut().project() {
-                StateProj::Refused { kind } => {
-                    return Poll::Ready(Ok(this.gate.refuse(*kind)));
+                StateProj::Ended { ending } => {
+                    return Poll::Ready(Ok(this.gate.end(ending)));
                 }
                 StateProj::Receiving { receive } => {
                     ready!(receive.poll(this.gate, cx)).map(|received| take_in(this.gate, received))
@@ -123,12 +125,13 @@ where
                 StateProj::Proposing { proposal, kept } => {
                     let proposed = ready!(proposal.poll(cx))?;
                     match kept.take() {
-                        Some(kept) if proposed.status().is_success() => {
-                            kept.store().map(|storing| State::Storing {
+                        Some(kept) if proposed.status().is_success() => kept
+                            .store()
+                            .map(|storing| State::Storing {
                                 storing,
                                 proposed: Some(proposed),
                             })
-                        }
+                            .map_err(Ending::Refused),
                         _ => return Poll::Ready(Ok(proposed)),
                     }
                 }
@@ -140,7 +143,7 @@ where
                         this.gate.meter.answered(*this.started);
                         return Poll::Ready(Ok(proposed));
                     }
-                    Err(kind) => Err(kind),
+                    Err(kind) => Err(Ending::Refused(kind)),
                 },
                 StateProj::Deciding { decision } => {
                     let decided = ready!(Pin::new(decision).poll(cx));
@@ -148,7 +151,7 @@ where
                 }
             };
             this.state
-                .set(next.unwrap_or_else(|kind| State::Refused { kind }));
+                .set(next.unwrap_or_else(|ending| State::Ended { ending }));
         }
     }
 }

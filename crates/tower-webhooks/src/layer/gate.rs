@@ -10,15 +10,22 @@ use std::{
 use bytes::Bytes;
 use http::{HeaderMap, Method, header, request::Parts};
 use http_body::SizeHint;
-use tower_webhooks_core::{Clock, Delivery, Provider, RejectionKind, Screened, Text, Verifier};
+use tower_webhooks_core::{
+    Clock, Delivery, Handshaker, Provider, RejectionKind, Screened, Text, provider::Handshake,
+};
 use tower_webhooks_inbox::BoxFuture;
 
 use super::{
     budget::{ByteBudget, BytePermit},
     intake::Intake,
+    keys::Keys,
     meter::Meter,
+    receive::Ending,
 };
-use crate::{answer::AnswerBook, source::Lookup};
+use crate::{
+    answer::{self, AnswerBook},
+    source::Lookup,
+};
 
 /// One endpoint, ready for requests.
 pub(crate) struct Gate {
@@ -37,7 +44,7 @@ pub(crate) struct Gate {
 /// Where the secrets come from.
 #[derive(Debug)]
 pub(crate) enum Keyring {
-    Fixed(Arc<Verifier>),
+    Fixed(Arc<Keys>),
     Lookup(Lookup),
 }
 
@@ -50,97 +57,156 @@ pub(crate) struct Limits {
 
 /// A request whose head passed.
 pub(crate) struct Admission {
-    pub(crate) screened: Screened,
-    pub(crate) verifier: Verifying,
+    pub(crate) claim: Claim,
+    pub(crate) keys: Finding,
     pub(crate) permit: BytePermit,
     /// The time that it was compared with.
     pub(crate) at: SystemTime,
 }
 
-/// The verifier, or the lookup that will find it.
-pub(crate) enum Verifying {
-    Ready(Arc<Verifier>),
-    Waiting(BoxFuture<'static, Result<Arc<Verifier>, RejectionKind>>),
+/// What a request is, as far as its head says.
+pub(crate) enum Claim {
+    /// A handshake that the head is: its body is not read.
+    Head,
+    /// Signed, or with its signature in the body.
+    Signed(Screened),
+    /// A handshake without a signature, or else refused for this.
+    Unsigned(RejectionKind),
+}
+
+/// The keys, or the lookup that will find them.
+pub(crate) enum Finding {
+    Ready(Arc<Keys>),
+    Waiting(BoxFuture<'static, Result<Arc<Keys>, RejectionKind>>),
+}
+
+impl Claim {
+    /// What can be refused with the keys and without the body.
+    fn admit(&self, keys: &Keys, now: SystemTime) -> Result<(), RejectionKind> {
+        match self {
+            Self::Head | Self::Unsigned(_) => Ok(()),
+            Self::Signed(screened) => keys
+                .verifier
+                .admit(screened, now)
+                .map_err(|rejection| rejection.kind()),
+        }
+    }
+
+    /// How many bytes of the body are read.
+    pub(crate) fn max_body_bytes(&self, limits: Limits) -> usize {
+        match self {
+            Self::Head | Self::Signed(_) => limits.max_body_bytes,
+            Self::Unsigned(_) => limits
+                .max_body_bytes
+                .min(Handshaker::MAX_UNSIGNED_BODY_BYTES),
+        }
+    }
+
+    /// Why a body with more is refused.
+    pub(crate) const fn too_large(&self) -> RejectionKind {
+        match self {
+            Self::Head | Self::Signed(_) => RejectionKind::BodyTooLarge,
+            Self::Unsigned(kind) => *kind,
+        }
+    }
 }
 
 impl Admission {
-    /// Waits for the verifier where it is looked up, and for as long as that
-    /// took compares the time again.
-    pub(crate) fn verifier(
+    /// Waits for the keys where they are looked up, and for as long as that took
+    /// compares the time again.
+    pub(crate) fn keys(
         &mut self,
         gate: &Gate,
         cx: &mut Context<'_>,
-    ) -> Poll<Result<Arc<Verifier>, RejectionKind>> {
-        let lookup = match &mut self.verifier {
-            Verifying::Ready(verifier) => return Poll::Ready(Ok(Arc::clone(verifier))),
-            Verifying::Waiting(lookup) => lookup,
+    ) -> Poll<Result<Arc<Keys>, RejectionKind>> {
+        let lookup = match &mut self.keys {
+            Finding::Ready(keys) => return Poll::Ready(Ok(Arc::clone(keys))),
+            Finding::Waiting(lookup) => lookup,
         };
-        let verifier = ready!(lookup.as_mut().poll(cx))?;
+        let keys = ready!(lookup.as_mut().poll(cx))?;
         self.at = gate.now();
-        verifier
-            .admit(&self.screened, self.at)
-            .map_err(|rejection| rejection.kind())?;
-        self.verifier = Verifying::Ready(Arc::clone(&verifier));
-        Poll::Ready(Ok(verifier))
+        self.claim.admit(&keys, self.at)?;
+        self.keys = Finding::Ready(Arc::clone(&keys));
+        Poll::Ready(Ok(keys))
     }
 }
 
 impl Gate {
     /// Cheapest refusal first; nothing here touches the body.
     pub(crate) fn admit(&self, parts: &Parts, size: &SizeHint) -> Result<Admission, RejectionKind> {
-        if parts.method != Method::POST {
-            return Err(RejectionKind::MethodNotAllowed);
-        }
         let now = self.clock.now();
-        let screened = self
-            .provider
-            .screen(&parts.headers, now)
-            .map_err(|rejection| rejection.kind())?;
-        let verifier = match &self.keyring {
-            Keyring::Fixed(verifier) => {
-                verifier
-                    .admit(&screened, now)
-                    .map_err(|rejection| rejection.kind())?;
-                Verifying::Ready(Arc::clone(verifier))
+        let claim = self.claim(parts, now)?;
+        let keys = match &self.keyring {
+            Keyring::Fixed(keys) => {
+                claim.admit(keys, now)?;
+                Finding::Ready(Arc::clone(keys))
             }
-            Keyring::Lookup(lookup) => Verifying::Waiting(lookup.start(parts)?),
+            Keyring::Lookup(lookup) => Finding::Waiting(lookup.start(parts)?),
         };
         if self.budget.is_refusing() {
             return Err(RejectionKind::Draining);
         }
         framing(&parts.headers)?;
-        self.declared_size(&parts.headers, size)?;
+        self.declared_size(&claim, &parts.headers, size)?;
         Ok(Admission {
-            screened,
-            verifier,
+            claim,
+            keys,
             permit: self.budget.permit(),
             at: now,
         })
     }
 
+    fn claim(&self, parts: &Parts, now: SystemTime) -> Result<Claim, RejectionKind> {
+        let handshakes = self.provider.handshakes();
+        let is_asked = |one: &Handshake| one.is_asked_by(&parts.method, &parts.uri);
+        if handshakes.iter().any(is_asked) {
+            return Ok(Claim::Head);
+        }
+        if parts.method != Method::POST {
+            return Err(RejectionKind::MethodNotAllowed);
+        }
+        match self.provider.screen(&parts.headers, now) {
+            Ok(screened) => Ok(Claim::Signed(screened)),
+            Err(rejection) => match rejection.kind() {
+                kind @ RejectionKind::SignatureMissing
+                    if handshakes.iter().any(Handshake::has_body_token) =>
+                {
+                    Ok(Claim::Unsigned(kind))
+                }
+                kind => Err(kind),
+            },
+        }
+    }
+
     /// Believes a declared size only where it is too large.
-    fn declared_size(&self, headers: &HeaderMap, size: &SizeHint) -> Result<(), RejectionKind> {
+    fn declared_size(
+        &self,
+        claim: &Claim,
+        headers: &HeaderMap,
+        size: &SizeHint,
+    ) -> Result<(), RejectionKind> {
         let declared = headers
             .get(header::CONTENT_LENGTH)
             .and_then(|value| value.to_str().ok()?.parse::<u64>().ok())
             .unwrap_or(0)
             .max(size.lower());
-        let max = u64::try_from(self.limits.max_body_bytes).unwrap_or(u64::MAX);
+        let max = u64::try_from(claim.max_body_bytes(self.limits)).unwrap_or(u64::MAX);
         if declared > max {
-            return Err(RejectionKind::BodyTooLarge);
+            return Err(claim.too_large());
         }
         Ok(())
     }
 
     pub(crate) fn verify(
         &self,
-        verifier: &Verifier,
+        keys: &Keys,
         parts: &Parts,
         screened: &Screened,
         body: Bytes,
         now: SystemTime,
     ) -> Result<Delivery, RejectionKind> {
-        let delivery = verifier
+        let delivery = keys
+            .verifier
             .verify(parts.into(), screened, body, now)
             .map_err(|rejection| rejection.kind())?;
         self.meter.matched(delivery.secret_label(), now);
@@ -155,6 +221,18 @@ impl Gate {
 
     pub(crate) fn now(&self) -> SystemTime {
         self.clock.now()
+    }
+
+    /// The answer to a request that brought nothing to take in.
+    pub(crate) fn end<B: From<Bytes>>(&self, ending: &Ending) -> http::Response<B> {
+        match ending {
+            Ending::Handshake(answer) => {
+                self.meter.handshake();
+                tracing::debug!(endpoint = %self.name, "webhook handshake answered");
+                answer::handshake(answer)
+            }
+            Ending::Refused(kind) => self.refuse(*kind),
+        }
     }
 
     /// Counts a refusal and makes its answer.

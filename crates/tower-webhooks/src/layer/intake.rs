@@ -60,7 +60,7 @@ impl Intake {
             routes,
             meter: Arc::clone(&gate.meter),
             decided: Arc::new(Notify::new()),
-            id_signed: provider.signs_id(),
+            id_signed: provider.binds_id(),
             dedup_span: dedup_span.unwrap_or_else(|| provider.dedup_span()),
         }
     }
@@ -90,6 +90,7 @@ impl Intake {
                 event.event_type = Some(head.event_type().clone());
                 event.id = head.id().cloned();
                 event.occurred_at = head.occurred_at();
+                event.ordering_key = head.ordering_key().cloned();
             }
             Err(reason) => event.unusable = Some(Text::from_static(reason.as_str())),
         }

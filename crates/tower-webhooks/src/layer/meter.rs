@@ -10,6 +10,7 @@ pub(crate) struct Meter {
     accepted: Counter,
     conflict: Counter,
     duplicate: Counter,
+    handshakes: Counter,
     unhandled: Counter,
     unusable: Counter,
     rejected: Vec<(RejectionKind, Counter)>,
@@ -25,6 +26,7 @@ impl Meter {
             accepted: of("webhooks_accepted_total"),
             conflict: of("webhooks_conflict_total"),
             duplicate: of("webhooks_duplicate_total"),
+            handshakes: of("webhooks_handshakes_total"),
             unhandled: of("webhooks_unhandled_total"),
             unusable: of("webhooks_unusable_total"),
             rejected: RejectionKind::ALL
@@ -60,6 +62,10 @@ impl Meter {
         if let Some((_, counter)) = self.rejected.iter().find(|(known, _)| *known == kind) {
             counter.increment(1);
         }
+    }
+
+    pub(crate) fn handshake(&self) {
+        self.handshakes.increment(1);
     }
 
     pub(crate) fn matched(&self, label: Option<&Text>, at: SystemTime) {

@@ -10,6 +10,10 @@
 //!   the provider's preset says.
 //! * [`WebhookLayer::verify`](crate::WebhookLayer::verify) only verifies.
 //!
+//! A request by which the provider makes sure that the receiver is there, a
+//! handshake, is answered here in either form: the inner service does not see
+//! it, and nothing is stored.
+//!
 //! The order of the checks is fixed, cheapest first: method; signature header
 //! and timestamp; tenant; framing and declared size; then the body, frame by
 //! frame; then the signature. What is refused before the body leaves the body
@@ -52,6 +56,7 @@ pub(crate) mod endpoint_service;
 mod future;
 pub(crate) mod gate;
 pub(crate) mod intake;
+pub(crate) mod keys;
 pub(crate) mod meter;
 mod receive;
 pub(crate) mod service;

@@ -11,12 +11,13 @@ use http::request::Parts;
 use http_body::Body;
 use pin_project_lite::pin_project;
 use tokio::time::sleep;
-use tower_webhooks_core::{Delivery, RejectionKind, Verifier};
+use tower_webhooks_core::{Delivery, RejectionKind, provider::Answer};
 use tower_webhooks_inbox::BoxFuture;
 
 use super::{
     budget::{ByteBudget, BytePermit},
-    gate::{Admission, Gate},
+    gate::{Admission, Claim, Gate},
+    keys::Keys,
 };
 
 pin_project! {
@@ -45,6 +46,18 @@ pub(crate) struct Received {
     pub(crate) permit: BytePermit,
 }
 
+/// How a request ends that brings nothing to take in.
+pub(crate) enum Ending {
+    Handshake(Answer),
+    Refused(RejectionKind),
+}
+
+impl From<RejectionKind> for Ending {
+    fn from(kind: RejectionKind) -> Self {
+        Self::Refused(kind)
+    }
+}
+
 impl<B: Body> Receive<B> {
     /// Reads what the gate admits.
     pub(crate) fn new(gate: &Gate, parts: Parts, body: B) -> Result<Self, RejectionKind> {
@@ -62,45 +75,71 @@ impl<B: Body> Receive<B> {
         self: Pin<&mut Self>,
         gate: &Gate,
         cx: &mut Context<'_>,
-    ) -> Poll<Result<Received, RejectionKind>> {
+    ) -> Poll<Result<Received, Ending>> {
         let this = self.project();
         // Polled again after it was ready, there is nothing left to wait for.
         let Some(Head { admission, .. }) = this.head else {
             return Poll::Pending;
         };
-        let verifier = ready!(admission.verifier(gate, cx))?;
-        let max = gate.limits.max_body_bytes;
+        let keys = ready!(admission.keys(gate, cx))?;
+        if matches!(admission.claim, Claim::Head) {
+            return conclude(this.head, gate, &keys, Bytes::new());
+        }
+        let max = admission.claim.max_body_bytes(gate.limits);
         let read = read(this.body, this.collected, &mut admission.permit, max, cx);
         if read.is_pending() {
             let stall = this.stall.get_or_insert_with(|| {
                 Box::pin(stall(gate.limits.body_deadline, gate.budget.clone()))
             });
             let kind = ready!(stall.as_mut().poll(cx));
-            return Poll::Ready(Err(kind));
+            return Poll::Ready(Err(kind.into()));
         }
-        ready!(read)?;
+        ready!(read).map_err(|kind| match kind {
+            RejectionKind::BodyTooLarge => admission.claim.too_large(),
+            kind => kind,
+        })?;
         if this.stall.is_some() {
             admission.at = gate.now();
         }
         let body = std::mem::take(this.collected).into_bytes();
-        this.head.take().map_or(Poll::Pending, |head| {
-            Poll::Ready(head.verify(gate, &verifier, body))
-        })
+        conclude(this.head, gate, &keys, body)
     }
 }
 
+fn conclude(
+    head: &mut Option<Head>,
+    gate: &Gate,
+    keys: &Keys,
+    body: Bytes,
+) -> Poll<Result<Received, Ending>> {
+    head.take().map_or(Poll::Pending, |head| {
+        Poll::Ready(head.conclude(gate, keys, body))
+    })
+}
+
 impl Head {
-    fn verify(
-        self,
-        gate: &Gate,
-        verifier: &Verifier,
-        body: Bytes,
-    ) -> Result<Received, RejectionKind> {
+    /// Handshakes end here, whatever proves them, so that none is ever stored.
+    fn conclude(self, gate: &Gate, keys: &Keys, body: Bytes) -> Result<Received, Ending> {
         let Self { parts, admission } = self;
-        let delivery = gate.verify(verifier, &parts, &admission.screened, body, admission.at)?;
+        let at = admission.at;
+        let screened = match &admission.claim {
+            Claim::Signed(screened) => screened,
+            Claim::Head => {
+                let answer = keys.answer_head(&parts, at);
+                return handshake(answer.unwrap_or(Err(RejectionKind::MethodNotAllowed)));
+            }
+            Claim::Unsigned(kind) => {
+                let answer = keys.answer_unsigned(&body, at);
+                return handshake(answer.unwrap_or(Err(*kind)));
+            }
+        };
+        let delivery = gate.verify(keys, &parts, screened, body, at)?;
+        if let Some(answer) = keys.answer_delivery(&delivery) {
+            return handshake(answer);
+        }
         let mut permit = admission.permit;
         if !permit.enter() {
-            return Err(RejectionKind::Draining);
+            return Err(RejectionKind::Draining.into());
         }
         Ok(Received {
             parts,
@@ -108,6 +147,10 @@ impl Head {
             permit,
         })
     }
+}
+
+fn handshake(answer: Result<Answer, RejectionKind>) -> Result<Received, Ending> {
+    Err(answer.map_or_else(Ending::Refused, Ending::Handshake))
 }
 
 /// How long a body that makes us wait keeps its bytes even when others need

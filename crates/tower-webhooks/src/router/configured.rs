@@ -3,7 +3,7 @@
 use std::{fmt, marker::PhantomData, num::NonZeroUsize, time::Duration};
 
 use tower_webhooks_core::Text;
-use tower_webhooks_inbox::BoxFuture;
+use tower_webhooks_inbox::{BoxFuture, Ordering};
 
 use super::handler::Handler;
 use crate::{Job, Outcome, Retry};
@@ -20,6 +20,7 @@ pub struct HandlerSettings {
     pub(crate) timeout: Duration,
     pub(crate) retry: Retry,
     pub(crate) concurrency: usize,
+    pub(crate) ordering: Ordering,
 }
 
 impl Default for HandlerSettings {
@@ -29,11 +30,12 @@ impl Default for HandlerSettings {
             timeout: DEFAULT_TIMEOUT,
             retry: Retry::default(),
             concurrency: DEFAULT_CONCURRENCY,
+            ordering: Ordering::None,
         }
     }
 }
 
-/// A handler with a name, time-out, retry or concurrency of its own.
+/// A handler with a name, time-out, retry, concurrency or order of its own.
 ///
 /// Made by [`Handler::named`] and its siblings; register it like any handler.
 /// See the [room's example](crate::router).
@@ -74,6 +76,18 @@ impl<H, Args, S> Configured<H, Args, S> {
     /// As [`Handler::concurrency`].
     pub fn concurrency(mut self, at_once: NonZeroUsize) -> Self {
         self.settings.concurrency = at_once.get();
+        self
+    }
+
+    /// As [`Handler::in_order`].
+    pub fn in_order(mut self) -> Self {
+        self.settings.ordering = Ordering::Block;
+        self
+    }
+
+    /// As [`Handler::in_order_skipping_dead`].
+    pub fn in_order_skipping_dead(mut self) -> Self {
+        self.settings.ordering = Ordering::Skip;
         self
     }
 }

@@ -52,6 +52,21 @@ pub trait Handler<Args, S>: Clone + Send + Sync + Sized + 'static {
         Configured::new(self).retry(retry)
     }
 
+    /// Runs the handler's jobs of one ordering key one after another, in the
+    /// order in which their events were stored: the next begins when the one
+    /// before it is done. **One that dies holds up those behind it** until it is
+    /// replayed or erased. The endpoint's provider says what the key is; see
+    /// [ordering](crate::guide::ordering).
+    fn in_order(self) -> Configured<Self, Args, S> {
+        Configured::new(self).in_order()
+    }
+
+    /// Like [`in_order`](Self::in_order), but a job that dies lets those behind
+    /// it pass: they run although the handler never succeeded for it.
+    fn in_order_skipping_dead(self) -> Configured<Self, Args, S> {
+        Configured::new(self).in_order_skipping_dead()
+    }
+
     /// Bounds how many runs of this handler a worker has at once, the default
     /// is 16: few enough for a database's pool, enough to hide its latency.
     fn concurrency(self, at_once: NonZeroUsize) -> Configured<Self, Args, S> {

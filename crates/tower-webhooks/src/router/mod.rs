@@ -62,6 +62,13 @@
 //! [`named`](crate::Handler::named) says otherwise. Renaming a handler orphans the
 //! jobs that wait for the old name; give a name before changing a pattern.
 //!
+//! # Order
+//!
+//! Jobs run when they are due, side by side. A handler registered as
+//! [`in_order`](crate::Handler::in_order) takes those of one account, or of
+//! whatever else the provider's ordering key is, one after another; see
+//! [ordering](crate::guide::ordering).
+//!
 //! # Replies
 //!
 //! Where the provider waits for a decision (a card authorization), a *reply

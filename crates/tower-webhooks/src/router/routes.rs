@@ -54,6 +54,14 @@ pub enum SetupProblem {
         /// The pattern it was registered under.
         pattern: Text,
     },
+    /// A handler runs in order, and the events have nothing to order it by.
+    #[error(
+        "the handler `{name}` runs in order, and its provider's events have no ordering key: say where it lies with `Provider::with_ordering_key(\"/data/…\")`, or take `.in_order()` away"
+    )]
+    NoOrderingKey {
+        /// The handler's durable name.
+        name: Text,
+    },
     /// A text is no pattern.
     #[error(transparent)]
     Pattern(PatternError),

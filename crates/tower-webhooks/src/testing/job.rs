@@ -4,7 +4,7 @@ use bytes::Bytes;
 use http::{Extensions, HeaderName, HeaderValue};
 use tower_webhooks_core::{Delivery, Provider, Restored, Text};
 
-use crate::{Attempt, Job, extract::event_id, job::Parts};
+use crate::{Attempt, Job, extract::event_id, job::Parts, transaction::Transaction};
 
 /// A job that no inbox holds, to call an extractor or a handler with.
 ///
@@ -118,6 +118,7 @@ impl TestJob {
             handler: self.handler,
             attempt: self.attempt,
             extensions: self.extensions,
+            transaction: Transaction::default(),
         })
     }
 }

@@ -62,19 +62,19 @@ impl Sender {
         self
     }
 
-    /// A signed request with this body.
+    /// A signed request with this body, in which the provider's own fields are
+    /// written and, where it encrypts, the payload is encrypted.
     ///
     /// # Errors
     ///
     /// [`SignError`] when a signed header was not given, or the secret does
     /// not fit the provider's scheme.
     pub fn request(&self, body: impl Into<Bytes>) -> Result<Request<Body>, SignError> {
-        let body = body.into();
-        let headers = self.signer.sign(&body, self.clock.now())?;
-        let mut request = Request::new(Body::from(body));
+        let signed = self.signer.sign_request(&body.into(), self.clock.now())?;
+        let mut request = Request::new(Body::from(signed.body));
         *request.method_mut() = http::Method::POST;
         *request.uri_mut() = self.uri.clone();
-        *request.headers_mut() = headers;
+        *request.headers_mut() = signed.headers;
         Ok(request)
     }
 }

@@ -5,15 +5,25 @@ use std::{any::Any, time::Duration};
 use http::{Extensions, HeaderMap, HeaderName, HeaderValue};
 use tokio::time::timeout;
 use tower_webhooks_core::{Delivery, Restored, Text};
-use tower_webhooks_inbox::{Leased, Settlement, StoredEvent, Work};
+use tower_webhooks_inbox::{Inbox, Leased, Settle, SettleResult, Settlement, StoredEvent, Work};
 
 use super::{lanes::Lane, meters::Label};
-use crate::{Attempt, HandlerError, Job, Outcome, job::Parts, router::HandlerSettings};
+use crate::{
+    Attempt, Completion, HandlerError, Job, Outcome, job::Parts, router::HandlerSettings,
+    transaction::Transaction,
+};
+
+/// Beside the handler's own time: a commit that is slower is broken.
+const COMMIT_LIMIT: Duration = Duration::from_secs(30);
 
 /// How a run ended.
 #[derive(Debug)]
 pub(super) enum Ended {
+    /// The handler's transaction is committed, and its job's completion with it.
+    Committed,
     Finished(Outcome),
+    /// The inbox rolled the handler's transaction back: another worker has the job.
+    LeaseLost,
     Panicked(String),
     TimedOut,
 }
@@ -28,7 +38,13 @@ pub(super) struct Verdict {
 
 /// Runs the handler once. Everything that a hostile or huge payload can make
 /// slow happens here, inside the handler's own task and time.
-pub(super) async fn run(lane: &Lane, leased: &Leased, extensions: Extensions) -> Ended {
+pub(super) async fn run(
+    lane: &Lane,
+    leased: &Leased,
+    extensions: Extensions,
+    inbox: &dyn Inbox,
+    transaction: Transaction,
+) -> Ended {
     let settings = &lane.route.info.settings;
     let attempt = async {
         let Some(delivery) = restore(lane, &leased.event) else {
@@ -43,18 +59,72 @@ pub(super) async fn run(lane: &Lane, leased: &Leased, extensions: Extensions) ->
             event_id: event_id(&leased.event),
             attempt: Attempt::new(leased.attempt, settings.retry.limit()),
             extensions,
+            transaction: transaction.clone(),
         });
         lane.route.call(job).await
     };
     match timeout(settings.timeout, attempt).await {
+        Ok(Outcome(Ok(completion))) => match transaction.take_to_commit() {
+            Some(written) => commit(inbox, leased, completion, written).await,
+            None => Ended::Finished(completion.into()),
+        },
         Ok(outcome) => Ended::Finished(outcome),
         Err(_) => Ended::TimedOut,
     }
 }
 
-/// The provider's id, or what the inbox knows the event by.
+/// Commits what the handler wrote in the inbox's transaction. Where it remains
+/// unknown whether that was done, the job is tried again; if it was, the inbox
+/// knows by the token.
+async fn commit(
+    inbox: &dyn Inbox,
+    leased: &Leased,
+    completion: Completion,
+    written: Work,
+) -> Ended {
+    let failed = |error| Ended::Finished(Outcome::failed(error));
+    if written.is_taken() {
+        return failed(HandlerError::msg(
+            "the handler returned while its transaction was still in use",
+        ));
+    }
+    if completion.into_work().is_some() {
+        return failed(HandlerError::permanent(
+            "a handler commits either a transaction or other work, not both",
+        ));
+    }
+    let settle = Settle {
+        key: leased.key(),
+        token: leased.token,
+        outcome: Settlement::Done,
+        work: Some(written),
+    };
+    match timeout(COMMIT_LIMIT, inbox.settle_apart(settle)).await {
+        Ok(Ok(SettleResult::Settled)) => Ended::Committed,
+        Ok(Ok(SettleResult::LeaseLost)) => Ended::LeaseLost,
+        Ok(Ok(SettleResult::Refused(reason) | SettleResult::WorkRefused(reason))) => {
+            failed(HandlerError::msg(refused(&reason)))
+        }
+        Ok(Err(error)) => failed(error.into()),
+        Err(_) => failed(HandlerError::msg(format_args!(
+            "the inbox took longer than {COMMIT_LIMIT:?} to commit"
+        ))),
+    }
+}
+
+/// Words for a refusal of work.
+pub(super) fn refused(reason: &Text) -> String {
+    format!("the inbox did not commit the handler's work: {reason}")
+}
+
+/// The provider's id, or what the inbox knows the event by. An id that is not
+/// signed may be another event's too: whoever remembers by it what was done would
+/// then leave this one out.
 pub(super) fn event_id(event: &StoredEvent) -> Text {
-    event.id.as_ref().unwrap_or(&event.key).clone()
+    let id = event.id.as_ref();
+    id.filter(|id| event.id_signed || event.key == **id)
+        .unwrap_or(&event.key)
+        .clone()
 }
 
 fn restore(lane: &Lane, event: &StoredEvent) -> Option<Delivery> {
@@ -112,6 +182,11 @@ impl Verdict {
             }
         };
         match ended {
+            Ended::Committed | Ended::LeaseLost => Self {
+                settlement: Settlement::Done,
+                work: None,
+                label: Label::Done,
+            },
             Ended::Finished(Outcome(Ok(completion))) => Self {
                 settlement: Settlement::Done,
                 work: completion.into_work(),

@@ -99,7 +99,8 @@ impl Worker {
 
     /// Replaces how long the worker sleeps at most before it looks for jobs;
     /// at least 1 ms. Default 1 s: events received by this process wake it at
-    /// once, so this bounds only the wait for those of others.
+    /// once, so this bounds only the wait for those of others. Beyond a minute, jobs
+    /// that wait for it count as [orphaned](tower_webhooks_inbox::HandlerStats::orphaned).
     pub fn with_poll_interval(mut self, interval: Duration) -> Self {
         self.options.poll = interval.clamp(Duration::from_millis(1), LONGEST);
         self
@@ -138,16 +139,22 @@ impl Worker {
     ///
     /// When the inbox cannot be reached; nothing was started.
     pub async fn spawn(self) -> Result<WorkerHandle, InboxError> {
-        self.committer.register(self.lanes.registrations())?.await?;
+        self.register().await?;
         let durable = self.inbox.check().await?.durable;
+        Ok(self.run(durable))
+    }
+
+    /// Makes every event stored from now on have jobs for these handlers.
+    pub(crate) async fn register(&self) -> Result<(), InboxError> {
+        self.committer.register(self.lanes.registrations())?.await
+    }
+
+    /// Starts what [`register`](Self::register) announced.
+    pub(crate) fn run(self, durable: bool) -> WorkerHandle {
         let (commands, orders) = mpsc::channel(4);
         let gauges = tokio::spawn(meters::watch(Arc::clone(&self.inbox)));
         let pump = Pump::new(self, durable);
-        Ok(WorkerHandle::new(
-            commands,
-            tokio::spawn(pump.run(orders)),
-            gauges,
-        ))
+        WorkerHandle::new(commands, tokio::spawn(pump.run(orders)), gauges)
     }
 }
 

@@ -25,27 +25,41 @@ pub struct HandledEndpoint {
 }
 
 impl HandledEndpoint {
-    /// An endpoint with the handlers of a router. The name is the one that the
-    /// receiving process gives it.
+    /// An endpoint with the handlers of a router. Name and provider are those
+    /// that the receiving process has: it stores each event under the endpoint's
+    /// name, and with the ordering key that its provider finds in the body.
     ///
     /// # Errors
     ///
-    /// Every pattern and name in the router that is wrong.
+    /// Every pattern and name in the router that is wrong, and every handler in
+    /// order of a provider without an ordering key.
     pub fn new(
         name: impl Into<Text>,
         provider: impl Into<Arc<Provider>>,
         events: EventRouter,
     ) -> Result<Self, SetupProblems> {
         let routes = Arc::new(events.build()?);
-        Ok(Self::from_routes(name.into(), provider.into(), routes))
+        Self::from_routes(name.into(), provider.into(), routes)
     }
 
-    pub(crate) fn from_routes(name: Text, provider: Arc<Provider>, routes: Arc<Routes>) -> Self {
-        Self {
+    pub(crate) fn from_routes(
+        name: Text,
+        provider: Arc<Provider>,
+        routes: Arc<Routes>,
+    ) -> Result<Self, SetupProblems> {
+        if provider.envelope().ordering_key().is_none() {
+            let infos = routes.handlers().iter().map(|route| &route.info);
+            let in_order = infos.filter(|info| info.settings.ordering != Ordering::None);
+            let problems = in_order.map(|info| SetupProblem::NoOrderingKey {
+                name: info.name.clone(),
+            });
+            SetupProblems::check(problems.collect())?;
+        }
+        Ok(Self {
             name,
             provider,
             routes,
-        }
+        })
     }
 }
 
@@ -60,6 +74,14 @@ pub(super) struct Lane {
 impl Lane {
     pub(super) fn handler(&self) -> &Text {
         &self.route.info.name
+    }
+
+    fn want(&self, free: usize) -> Want {
+        Want {
+            endpoint: self.endpoint.clone(),
+            handler: self.handler().clone(),
+            free,
+        }
     }
 }
 
@@ -117,7 +139,7 @@ impl Lanes {
             handler: lane.handler().clone(),
             pattern: lane.route.info.pattern.clone(),
             fallback: lane.route.info.fallback,
-            ordering: Ordering::None,
+            ordering: lane.route.info.settings.ordering,
         });
         registrations.collect()
     }
@@ -155,7 +177,11 @@ impl Lanes {
 
     /// The free slots of all handlers, at most `budget` together: when there
     /// are more, each handler gets a fair share first, and another one begins
-    /// each time.
+    /// each time. Those without any are named too, so that the inbox knows that
+    /// somebody has them.
+    ///
+    /// The last slots are kept for handlers that run nothing, one for each: however
+    /// many and slow the jobs of others are, the first of theirs begins at once.
     pub(super) fn wants(&mut self, budget: usize) -> Vec<Want> {
         let count = self.lanes.len();
         let first = self.turn;
@@ -163,26 +189,63 @@ impl Lanes {
         let order = || (0..count).map(|step| (first + step) % count);
         let open = order().filter(|place| self.free(*place) > 0).count();
         let share = (budget / open.max(1)).max(1);
+        let mut kept = self.kept(budget);
 
         let mut left = budget;
         let mut given = vec![0_usize; count];
         for most in [share, usize::MAX] {
             for place in order() {
                 if let Some(given) = given.get_mut(place) {
-                    let more = (self.free(place) - *given).min(most).min(left);
+                    let first = *given == 0 && self.runs_nothing(place);
+                    let room = if first {
+                        left
+                    } else {
+                        left.saturating_sub(kept)
+                    };
+                    let more = (self.free(place) - *given).min(most).min(room);
+                    if first && more > 0 {
+                        kept = kept.saturating_sub(1);
+                    }
                     *given += more;
                     left -= more;
                 }
             }
         }
-        let wants = self.lanes.iter().zip(given).filter(|(_, free)| *free > 0);
-        wants
-            .map(|(lane, free)| Want {
-                endpoint: lane.endpoint.clone(),
-                handler: lane.handler().clone(),
-                free,
-            })
+        self.lanes
+            .iter()
+            .zip(given)
+            .map(|(lane, free)| lane.want(free))
             .collect()
+    }
+
+    /// Every handler that [`wants`](Self::wants) has a slot for, if not now then at
+    /// its turn. What is due for one of these can be claimed without waiting.
+    pub(super) fn open(&self, budget: usize) -> Vec<Want> {
+        let kept = self.kept(budget);
+        let lanes = self.lanes.iter().enumerate();
+        let open = lanes.filter_map(|(place, lane)| {
+            let room = if self.runs_nothing(place) {
+                budget
+            } else {
+                budget.saturating_sub(kept)
+            };
+            let free = self.free(place).min(room);
+            (free > 0).then(|| lane.want(free))
+        });
+        open.collect()
+    }
+}
+
+impl Lanes {
+    fn runs_nothing(&self, place: usize) -> bool {
+        self.running.get(place) == Some(&0)
+    }
+
+    /// How many of the free slots are for handlers that run nothing.
+    fn kept(&self, budget: usize) -> usize {
+        let all = self.running.iter().sum::<usize>().saturating_add(budget);
+        let idle = (0..self.lanes.len()).filter(|place| self.runs_nothing(*place));
+        idle.count().min(all / KEPT)
     }
 }
 
@@ -195,6 +258,9 @@ impl fmt::Debug for Lanes {
         f.debug_list().entries(names).finish()
     }
 }
+
+/// At most one slot of so many is kept: few slots are all for use.
+const KEPT: usize = 8;
 
 #[cfg(test)]
 mod tests {
@@ -230,7 +296,7 @@ mod tests {
         assert_eq!(free(&lanes.wants(9)), [("h0", 3), ("h1", 1), ("h2", 5)]);
         lanes.started(1);
         lanes.started(2);
-        assert_eq!(free(&lanes.wants(100)), [("h0", 3), ("h2", 4)]);
+        assert_eq!(free(&lanes.wants(100)), [("h0", 3), ("h1", 0), ("h2", 4)]);
         lanes.ended(1);
         assert_eq!(lanes.free(1), 1);
     }
@@ -242,11 +308,41 @@ mod tests {
         assert_eq!(wants.iter().map(|want| want.free).sum::<usize>(), 20);
         assert!(wants.iter().all(|want| want.free >= 2), "{wants:?}");
 
-        let firsts: Vec<_> = (0..3).map(|_| lanes.wants(1)[0].handler.clone()).collect();
+        let firsts: Vec<_> = (0..3)
+            .map(|_| {
+                let wants = lanes.wants(1);
+                let first = wants.into_iter().find(|want| want.free > 0);
+                first.unwrap().handler
+            })
+            .collect();
         for handler in ["h0", "h1", "h2"] {
             assert!(firsts.iter().any(|first| first == handler), "{firsts:?}");
         }
-        assert!(lanes.wants(0).is_empty());
+        assert_eq!(free(&lanes.wants(0)), [("h0", 0), ("h1", 0), ("h2", 0)]);
+    }
+
+    #[test]
+    fn a_flooded_handler_leaves_a_slot_to_each_that_runs_nothing() {
+        let mut lanes = lanes(&[100, 100, 100]);
+        (0..29).for_each(|_| lanes.started(0));
+        // 32 in all: one is left for each of the two that run nothing.
+        for _ in 0..3 {
+            assert_eq!(free(&lanes.wants(2)), [("h0", 0), ("h1", 1), ("h2", 1)]);
+        }
+        assert_eq!(free(&lanes.open(2)), [("h1", 2), ("h2", 2)]);
+        // Whoever runs has had its place, and the flooded one takes no more than before.
+        lanes.started(1);
+        assert_eq!(free(&lanes.open(1)), [("h2", 1)]);
+        (0..3).for_each(|_| assert_eq!(free(&lanes.wants(1))[0], ("h0", 0)));
+        assert!((0..3).all(|_| free(&lanes.wants(1))[2] == ("h2", 1)));
+    }
+
+    #[test]
+    fn few_slots_are_all_for_use() {
+        let mut lanes = lanes(&[100, 100]);
+        (0..6).for_each(|_| lanes.started(0));
+        let wanted = (0..2).any(|_| free(&lanes.wants(1))[0].1 == 1);
+        assert!(wanted, "the seventh of seven slots");
     }
 
     #[test]

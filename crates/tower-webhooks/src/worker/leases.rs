@@ -9,6 +9,7 @@ use tokio::{
 use tower_webhooks_inbox::{Extend, Leased};
 
 use super::lanes::Lane;
+use crate::transaction::Transaction;
 
 /// A running attempt.
 pub(super) struct Running {
@@ -20,6 +21,7 @@ pub(super) struct Running {
     /// it returns does not count.
     pub(super) lost: bool,
     abort: AbortHandle,
+    transaction: Transaction,
     extend_at: Instant,
     stop_at: Instant,
     extending: bool,
@@ -32,6 +34,7 @@ impl Running {
         lane: Arc<Lane>,
         leased: Leased,
         abort: AbortHandle,
+        transaction: Transaction,
         asked: Instant,
     ) -> Self {
         let mut running = Self {
@@ -41,6 +44,7 @@ impl Running {
             started: Instant::now(),
             lost: false,
             abort,
+            transaction,
             extend_at: asked,
             stop_at: asked,
             extending: false,
@@ -68,6 +72,10 @@ impl Running {
     }
 
     fn stop(&mut self, reason: &'static str) {
+        if self.transaction.is_committing() {
+            // Its handler has ended, and its own commit may be why the lease is gone.
+            return;
+        }
         self.lost = true;
         self.abort.abort();
         tracing::warn!(

@@ -1,11 +1,11 @@
 //! What a worker measures.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::HashSet, sync::Arc, time::Duration};
 
 use metrics::{Counter, Histogram};
 use tokio::time::{MissedTickBehavior, interval};
 use tower_webhooks_core::Text;
-use tower_webhooks_inbox::Inbox;
+use tower_webhooks_inbox::{HandlerStats, Inbox};
 
 /// How often the inbox is asked for its counts.
 const GAUGE_INTERVAL: Duration = Duration::from_secs(5);
@@ -72,6 +72,7 @@ impl Meters {
 pub(super) async fn watch(inbox: Arc<dyn Inbox>) {
     let mut ticks = interval(GAUGE_INTERVAL);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut orphans = HashSet::new();
     loop {
         ticks.tick().await;
         let stats = match inbox.stats().await {
@@ -88,9 +89,35 @@ pub(super) async fn watch(inbox: Arc<dyn Inbox>) {
                 "handler" => handler.handler.to_string(),
             )
             .set(count(handler.pending));
+            metrics::gauge!(
+                "webhooks_jobs_orphaned",
+                "endpoint" => handler.endpoint.to_string(),
+                "handler" => handler.handler.to_string(),
+            )
+            .set(count(handler.orphaned()));
         }
+        warn_of_orphans(&stats.handlers, &mut orphans);
         let oldest = stats.oldest_pending.unwrap_or_default();
         metrics::gauge!("webhooks_oldest_pending_seconds").set(oldest.as_secs_f64());
+    }
+}
+
+/// Says once of each handler that its jobs wait for nobody.
+fn warn_of_orphans(handlers: &[HandlerStats], known: &mut HashSet<(Text, Text)>) {
+    for handler in handlers {
+        let name = (handler.endpoint.clone(), handler.handler.clone());
+        let orphaned = handler.orphaned();
+        if orphaned == 0 {
+            known.remove(&name);
+        } else if known.insert(name) {
+            tracing::warn!(
+                endpoint = %handler.endpoint,
+                handler = %handler.handler,
+                jobs = orphaned,
+                "no worker has asked for this handler's jobs for a minute: register it again \
+                 under this name, or erase their events"
+            );
+        }
     }
 }
 

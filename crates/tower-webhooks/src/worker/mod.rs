@@ -49,6 +49,7 @@
 //! | `webhooks_dead_total` | `endpoint`, `handler` | jobs that ended dead |
 //! | `webhooks_handler_seconds` | `endpoint`, `handler` | how long an attempt took |
 //! | `webhooks_jobs_pending` | `endpoint`, `handler` | every 5 s |
+//! | `webhooks_jobs_orphaned` | `endpoint`, `handler` | pending ones of a handler that no worker has asked for in a minute; every 5 s |
 //! | `webhooks_oldest_pending_seconds` | | every 5 s |
 //!
 //! Install the recorder before the worker: it looks its metrics up once.

@@ -14,15 +14,15 @@ use tracing::Instrument;
 
 use super::{
     Options, Worker,
-    attempt::{self, Ended, Verdict, event_id, panic_text},
+    attempt::{self, Ended, Verdict, event_id, panic_text, refused},
     handle::{DrainReport, Order},
     hooks::Hooks,
     lanes::Lanes,
     leases::{Leases, Running},
     meters::Label,
-    trip::{DueQuestion, Finished, Trip, arrival, ask_due, due, refused},
+    trip::{DueQuestion, Finished, Trip, arrival, ask_due, due},
 };
-use crate::{HandlerError, Outcome};
+use crate::{HandlerError, Outcome, transaction::Transaction};
 
 /// How long after a drain's deadline the worker may take to give jobs back.
 const GRACE: Duration = Duration::from_secs(1);
@@ -213,7 +213,8 @@ impl Pump {
     fn ask(&mut self) {
         if self.idle && self.question.is_none() && self.may_claim() {
             self.idle = false;
-            let wants = self.lanes.wants(self.budget());
+            // Of all, not of those whose turn it is: a handler may be the only one with jobs.
+            let wants = self.lanes.open(self.budget());
             if !wants.is_empty() {
                 self.question = Some(ask_due(Arc::clone(&self.inbox), wants));
             }
@@ -275,6 +276,7 @@ impl Pump {
     fn settled(&mut self, finished: Finished, result: SettleResult) {
         match result {
             SettleResult::LeaseLost => finished.lost(),
+            SettleResult::Refused(_) => self.finished.extend(finished.reworded()),
             SettleResult::Settled => {
                 if let Some(drain) = &mut self.drain {
                     match finished.verdict {
@@ -320,6 +322,7 @@ impl Pump {
                 leased,
                 elapsed: Duration::ZERO,
                 verdict,
+                refused: false,
             });
             return;
         }
@@ -331,15 +334,17 @@ impl Pump {
             event_id = %event_id(&leased.event),
             attempt = leased.attempt,
         );
+        let transaction = Transaction::of(Arc::clone(&self.inbox));
         let task = {
             let (lane, leased) = (Arc::clone(&lane), leased.clone());
+            let (inbox, transaction) = (Arc::clone(&self.inbox), transaction.clone());
             let extensions = self.options.extensions.clone();
-            async move { attempt::run(&lane, &leased, extensions).await }
+            async move { attempt::run(&lane, &leased, extensions, &*inbox, transaction).await }
         };
         let abort = self.tasks.spawn(task.instrument(span));
         self.lanes.started(place);
         let id = abort.id();
-        let running = Running::new(place, lane, leased, abort, asked);
+        let running = Running::new(place, lane, leased, abort, transaction, asked);
         self.leases.insert(id, running);
     }
 
@@ -367,13 +372,27 @@ impl Pump {
             running.lane.meters.attempt(Label::Lost);
             return;
         }
+        let settled = match &ended {
+            Some(Ended::Committed) => Some(SettleResult::Settled),
+            Some(Ended::LeaseLost) => Some(SettleResult::LeaseLost),
+            _ => None,
+        };
         let settings = &running.lane.route.info.settings;
-        self.finished.push(Finished {
+        let finished = Finished {
             verdict: ended.map(|ended| Verdict::new(ended, running.leased.attempt, settings)),
             lane: running.lane,
             leased: running.leased,
             elapsed,
-        });
+            refused: false,
+        };
+        match settled {
+            // It went by itself, so no trip need carry it; but there is a slot free.
+            Some(result) => {
+                self.claim_at = Instant::now();
+                self.settled(finished, result);
+            }
+            None => self.finished.push(finished),
+        }
     }
 
     fn failed(&mut self, error: &InboxError) {

@@ -12,11 +12,12 @@ use tower_webhooks_inbox::{
 
 use super::{
     Options,
-    attempt::Verdict,
+    attempt::{Ended, Verdict},
     hooks::{self, DeadJob, DoneJob, Hooks},
     lanes::Lane,
     meters::Label,
 };
+use crate::{HandlerError, Outcome};
 
 /// A job whose end is not in the inbox yet.
 pub(super) struct Finished {
@@ -25,6 +26,8 @@ pub(super) struct Finished {
     pub(super) elapsed: Duration,
     /// `None` gives the job back.
     pub(super) verdict: Option<Verdict>,
+    /// The inbox could not store the verdict before this one.
+    pub(super) refused: bool,
 }
 
 impl Finished {
@@ -54,6 +57,32 @@ impl Finished {
             Settlement::Retry { error, .. } => self.warn(error, "a handler failed"),
             Settlement::Release => {}
         }
+    }
+
+    /// The same end in words that every inbox can keep, once the inbox has refused
+    /// the handler's. `None` if it refuses those too: the lease ends by itself then.
+    pub(super) fn reworded(self) -> Option<Self> {
+        let verdict = self.verdict.filter(|_| !self.refused)?;
+        let error = Text::from_static("the inbox could not store how the attempt ended");
+        let again = |settlement| Verdict {
+            settlement,
+            work: None,
+            label: verdict.label,
+        };
+        let verdict = match verdict.settlement {
+            Settlement::Dead { .. } => again(Settlement::Dead { error }),
+            Settlement::Retry { after, .. } => again(Settlement::Retry { after, error }),
+            Settlement::Done | Settlement::Release => Verdict::new(
+                Ended::Finished(Outcome::failed(HandlerError::msg(error))),
+                self.leased.attempt,
+                &self.lane.route.info.settings,
+            ),
+        };
+        Some(Self {
+            verdict: Some(verdict),
+            refused: true,
+            ..self
+        })
     }
 
     /// The job is another worker's by now.
@@ -144,9 +173,4 @@ pub(super) async fn due(
         Some(question) => question.await,
         None => pending().await,
     }
-}
-
-/// Words for a refusal of work.
-pub(super) fn refused(reason: &Text) -> String {
-    format!("the inbox did not commit the handler's work: {reason}")
 }

@@ -1,11 +1,16 @@
 //! What a worker measures.
 
-use std::{collections::BTreeMap, num::NonZeroU32};
+use std::{
+    collections::BTreeMap,
+    num::{NonZeroU32, NonZeroUsize},
+};
 
 use metrics::{
     Counter, CounterFn, Gauge, GaugeFn, Histogram, HistogramFn, Key, KeyName, Metadata, Recorder,
     SharedString, Unit,
 };
+
+use tower_webhooks_inbox::{Pattern, Registration};
 
 use super::*;
 use crate::{Handler, HandlerError, Retry};
@@ -135,4 +140,42 @@ async fn every_attempt_is_counted_by_how_it_ended() {
     assert!((3.0..3.1).contains(&seconds), "{seconds}");
     let oldest = sums["webhooks_oldest_pending_seconds "];
     assert!(oldest > 5.0, "{oldest}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn jobs_of_a_handler_that_no_worker_has_are_orphaned_and_those_of_a_busy_one_are_not() {
+    let sums = Sums::default();
+    let _recorder = metrics::set_default_local_recorder(&sums);
+    let shop = Shop::durable();
+    let gone = Registration {
+        endpoint: Text::from("shop"),
+        handler: Text::from("gone"),
+        pattern: Pattern::all(),
+        fallback: false,
+        ordering: tower_webhooks_inbox::Ordering::None,
+    };
+    let registered = shop.committer.register(vec![gone]).unwrap();
+    registered.await.unwrap();
+    let busy = std::future::pending::<()>
+        .named("busy")
+        .timeout(3_600 * SECOND)
+        .concurrency(NonZeroUsize::MIN);
+    let _worker = shop
+        .worker(EventRouter::new().on("*", busy))
+        .spawn()
+        .await
+        .unwrap();
+    for id in ["evt_1", "evt_2"] {
+        shop.receive("order.paid", id, "{}").await;
+    }
+    let gauges = || {
+        let sums = sums.0.lock().unwrap();
+        ["gone", "busy"].map(|handler| sums[&format!("webhooks_jobs_orphaned shop {handler}")])
+    };
+    tokio::time::sleep(300 * SECOND).await;
+    assert_eq!(gauges(), [2.0, 0.0]);
+    assert_eq!(
+        sums.0.lock().unwrap()["webhooks_jobs_pending shop busy"],
+        1.0
+    );
 }

@@ -1,9 +1,11 @@
 //! The worker over the inbox in memory, in tokio's paused time.
 
 mod drain;
+mod fairness;
 mod leases;
 mod measures;
 mod outcomes;
+mod transactions;
 
 use std::{
     sync::{
@@ -13,14 +15,16 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use tokio::time::Instant;
+use tokio::{sync::Notify, time::Instant};
 use tower_webhooks_core::{Clock, Text};
 use tower_webhooks_inbox::{
     Applied, Batch, BoxFuture, Committer, CommitterOptions, Durability, Erase, EventRecord,
     EventSeq, Filter, Inbox, InboxError, InboxErrorKind, JobRecord, JobState, Listing, MemoryInbox,
-    NewEvent, Page, Pruned, Replayed, Retention, Selection, Stats, Want,
+    NewEvent, Page, Pruned, Replayed, Retention, Selection, Settle, SettleResult, Settlement,
+    Stats, Want, Work,
 };
 
+use self::transactions::Writes;
 use super::{HandledEndpoint, Worker};
 use crate::{EventRouter, fixtures};
 
@@ -34,13 +38,23 @@ impl Clock for TokioClock {
     }
 }
 
-/// The inbox in memory, which can say that it is durable and be away.
+/// The inbox in memory, which can say that it is durable, be away, and commit
+/// what handlers write.
 #[derive(Debug)]
 struct Store {
     inner: MemoryInbox,
     durable: bool,
     away: AtomicBool,
     claims: AtomicUsize,
+    /// What handlers wrote in transactions that were committed.
+    written: Log,
+    /// How transactions ended.
+    apart: Mutex<Vec<SettleResult>>,
+    /// Another process made jobs due.
+    elsewhere: Notify,
+    /// What no error that it stores may hold.
+    forbidden: Mutex<Option<&'static str>>,
+    refused: AtomicUsize,
 }
 
 impl Inbox for Store {
@@ -48,10 +62,51 @@ impl Inbox for Store {
         if self.away.load(Ordering::SeqCst) {
             return Box::pin(async { Err(InboxError::new(InboxErrorKind::Unavailable, "away")) });
         }
+        let forbidden = *self.forbidden.lock().unwrap();
+        let is_bad = |settle: &Settle| match (&settle.outcome, forbidden) {
+            (Settlement::Dead { error } | Settlement::Retry { error, .. }, Some(word)) => {
+                error.contains(word)
+            }
+            _ => false,
+        };
+        if batch.settles.iter().any(is_bad) {
+            self.refused.fetch_add(1, Ordering::SeqCst);
+            return Box::pin(async { Err(InboxError::new(InboxErrorKind::Data, "forbidden")) });
+        }
         if batch.claim.is_some() {
             self.claims.fetch_add(1, Ordering::SeqCst);
         }
         self.inner.apply(batch)
+    }
+
+    fn begin(&self) -> BoxFuture<'_, Result<Option<Work>, InboxError>> {
+        Box::pin(async { Ok(Some(Work::new(Writes::default()))) })
+    }
+
+    fn settle_apart(&self, settle: Settle) -> BoxFuture<'_, Result<SettleResult, InboxError>> {
+        Box::pin(async move {
+            let Writes(written) = settle.work.as_ref().and_then(Work::take).unwrap();
+            if written.iter().any(|line| line == "refuse") {
+                return Ok(SettleResult::WorkRefused("a constraint".into()));
+            }
+            let batch = Batch {
+                settles: vec![Settle {
+                    work: None,
+                    ..settle
+                }],
+                ..Batch::default()
+            };
+            let result = self.inner.apply(batch).await?.settles.remove(0);
+            if result == SettleResult::Settled {
+                written.into_iter().for_each(|line| self.written.note(line));
+            }
+            self.apart.lock().unwrap().push(result.clone());
+            Ok(result)
+        })
+    }
+
+    fn changed(&self) -> BoxFuture<'_, ()> {
+        Box::pin(self.elsewhere.notified())
     }
 
     fn next_due<'a>(
@@ -97,12 +152,7 @@ impl Inbox for Store {
     }
 
     fn check(&self) -> BoxFuture<'_, Result<Durability, InboxError>> {
-        Box::pin(async {
-            Ok(Durability {
-                durable: self.durable,
-                description: Text::from("for tests"),
-            })
-        })
+        Box::pin(async { Ok(Durability::new(self.durable, "for tests")) })
     }
 }
 
@@ -119,6 +169,11 @@ impl Shop {
             durable,
             away: AtomicBool::new(false),
             claims: AtomicUsize::new(0),
+            written: Log::default(),
+            apart: Mutex::default(),
+            elsewhere: Notify::new(),
+            forbidden: Mutex::default(),
+            refused: AtomicUsize::new(0),
         });
         let committer = Committer::start(store.clone(), CommitterOptions::new());
         Self { store, committer }

@@ -307,3 +307,46 @@ async fn handlers_see_what_the_inbox_kept() {
     shop.until(seq, "keeper", JobState::Done).await;
     assert_eq!(log.lines(), ["shop keeper order.paid evt_9 \"yes\""]);
 }
+
+#[tokio::test(start_paused = true)]
+async fn an_end_that_the_inbox_cannot_store_is_told_in_other_words() {
+    let shop = Shop::durable();
+    *shop.store.forbidden.lock().unwrap() = Some("odd");
+    let permanent = || async { Err::<(), _>(HandlerError::permanent("an odd order")) };
+    let passing = || async { Err::<(), _>(HandlerError::retry_after(SECOND, "an odd order")) };
+    let events = EventRouter::new()
+        .on("*", permanent.named("permanent"))
+        .on("*", passing.named("passing").retry(Retry::none()))
+        .on("*", (|| async {}).named("fine"));
+    let worker = shop.worker(events).spawn().await.unwrap();
+    let seq = shop.receive("order.paid", "evt_1", "{}").await;
+    shop.until(seq, "fine", JobState::Done).await;
+    for handler in ["permanent", "passing"] {
+        let job = shop.until(seq, handler, JobState::Dead).await;
+        let error = "the inbox could not store how the attempt ended";
+        assert_eq!((job.attempts, job.last_error.as_deref()), (1, Some(error)));
+    }
+    drop(worker);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_end_that_no_words_help_leaves_the_job_to_its_lease() {
+    let shop = Shop::durable();
+    // Stands in the other words too.
+    *shop.store.forbidden.lock().unwrap() = Some("the attempt ended");
+    let odd = || async { Err::<(), _>(HandlerError::msg("the attempt ended oddly")) };
+    let events = EventRouter::new()
+        .on("*", odd.named("odd").retry(Retry::none()))
+        .on("*", (|| async {}).named("fine"));
+    let worker = shop.worker(events).with_lease(SECOND * 60);
+    let worker = worker.spawn().await.unwrap();
+    let began = Instant::now();
+    let seq = shop.receive("order.paid", "evt_1", "{}").await;
+    shop.until(seq, "fine", JobState::Done).await;
+    let job = shop.until(seq, "odd", JobState::Dead).await;
+    assert!(began.elapsed() >= SECOND * 60, "when its lease had ended");
+    assert_eq!(job.attempts, 2);
+    let settles = shop.store.refused.load(Ordering::SeqCst);
+    assert!(settles < 10, "and was not tried for ever: {settles}");
+    drop(worker);
+}
