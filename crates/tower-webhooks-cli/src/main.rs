@@ -1,5 +1,6 @@
 //! `webhooks`: shows the providers that are known, signs and verifies requests
-//! as they do, sends signed ones, and operates the inbox that keeps them.
+//! as they do, sends signed ones, plays the provider's side, registers endpoints,
+//! and operates the inbox that keeps what came.
 //!
 //! Exits with 0 when all is well, 1 when a request was refused or an attempt
 //! failed, and 2 when the command was used wrongly. What went wrong stands on
@@ -10,7 +11,6 @@ mod cmd;
 mod failure;
 mod post;
 mod provider_text;
-mod renew;
 mod words;
 
 use std::{
@@ -23,7 +23,7 @@ use clap::Parser;
 use crate::failure::Failure;
 
 /// Shows webhook providers, signs and verifies requests as they do, sends signed
-/// ones, and operates the inbox that keeps them.
+/// ones, plays the provider's side, registers endpoints, and operates an inbox.
 #[derive(Debug, Parser)]
 #[command(
     name = "webhooks",

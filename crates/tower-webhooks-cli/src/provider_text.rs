@@ -85,7 +85,7 @@ fn row(provider: &Provider, ours: String) -> Vec<String> {
 fn about(provider: &Provider) -> Vec<String> {
     vec![
         provider.name().to_string(),
-        provider.scheme().header().to_string(),
+        place(provider.scheme()),
         provider.scheme().describe(),
         value(provider.scheme()),
         tolerance(provider.scheme()),
@@ -101,13 +101,18 @@ pub(crate) fn full(provider: &Provider) -> String {
     let mut page = Page(format!("{} ({})\n\n", provider.title(), provider.name()));
     page.line("source", provider.source().map_or("none", |text| text));
     page.line("scheme", &scheme.describe());
-    page.line("header", &format!("{}: {}", scheme.header(), value(scheme)));
+    let (kind, shown) = match scheme.header() {
+        Some(header) => ("header", header.to_string()),
+        None => ("field", place(scheme)),
+    };
+    page.line(kind, &format!("{shown}: {}", value(scheme)));
     if let Some(timestamp) = scheme.timestamp() {
         page.line(
             "signed time",
             &match timestamp.place() {
                 TimestampPlace::Header(name) => format!("header {name}"),
                 TimestampPlace::Field(name) => format!("field {name} of the header"),
+                TimestampPlace::Pointer(pointer) => format!("body {pointer}"),
                 _ => "elsewhere".to_owned(),
             },
         );
@@ -204,41 +209,50 @@ impl Page {
     }
 }
 
+/// The header that holds the signature, or where in the body it stands.
+fn place(scheme: &Scheme) -> String {
+    match (scheme.header(), scheme.field()) {
+        (Some(header), _) => header.to_string(),
+        (None, field) => format!("body {}", field.unwrap_or_default()),
+    }
+}
+
 /// How the header's value is written: an optional prefix stands in brackets.
 fn value(scheme: &Scheme) -> String {
-    let (prefix, value) = match scheme {
-        Scheme::Hmac(scheme) => {
-            let encoding = match scheme.encoding() {
-                Encoding::Base64 => "base64",
-                Encoding::Base64url => "base64url",
-                Encoding::Hex => "hex",
-                _ => "digest",
-            };
-            (scheme.prefix(), encoding)
-        }
-        Scheme::Token(scheme) => (scheme.prefix(), "token"),
+    let (encoding, prefix, layout) = match scheme {
+        Scheme::Digest(scheme) => (scheme.encoding(), scheme.prefix(), scheme.layout()),
+        Scheme::Hmac(scheme) => (scheme.encoding(), scheme.prefix(), scheme.layout()),
+        Scheme::PublicKey(scheme) => (scheme.encoding(), scheme.prefix(), scheme.layout()),
+        Scheme::Token(scheme) => return behind(scheme.prefix(), "token"),
         _ => return "see its description".to_owned(),
     };
-    let value = match prefix {
+    let encoding = match encoding {
+        Encoding::Base64 => "base64",
+        Encoding::Base64url => "base64url",
+        Encoding::Hex => "hex",
+        _ => "digest",
+    };
+    let value = behind(prefix, encoding);
+    match layout {
+        Layout::Fields {
+            separator,
+            signature,
+        } => match scheme.timestamp().map(|timestamp| timestamp.place()) {
+            Some(TimestampPlace::Field(time)) => {
+                format!("{time}=time{separator}{signature}={value}")
+            }
+            _ => format!("{signature}={value}"),
+        },
+        Layout::List { separator } => format!("{value}{separator}…"),
+        _ => value,
+    }
+}
+
+fn behind(prefix: &Prefix, value: &str) -> String {
+    match prefix {
         Prefix::Optional(prefix) => format!("[{prefix}]{value}"),
         Prefix::Required(prefix) => format!("{prefix}{value}"),
         _ => value.to_owned(),
-    };
-    match scheme {
-        Scheme::Hmac(hmac) => match hmac.layout() {
-            Layout::Fields {
-                separator,
-                signature,
-            } => match scheme.timestamp().map(|timestamp| timestamp.place()) {
-                Some(TimestampPlace::Field(time)) => {
-                    format!("{time}=time{separator}{signature}={value}")
-                }
-                _ => format!("{signature}={value}"),
-            },
-            Layout::List { separator } => format!("{value}{separator}…"),
-            _ => value,
-        },
-        _ => value,
     }
 }
 

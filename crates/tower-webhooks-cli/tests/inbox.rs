@@ -8,16 +8,28 @@ mod support;
 use bytes::Bytes;
 use serde_json::json;
 use support::{
-    assert_one_line, finish,
-    inbox::{Receiver, event},
+    Ran, assert_one_line, finish,
+    inbox::{Receiver, Schema, Store, event, on_both_stores},
     run, webhooks,
 };
-use tower_webhooks_inbox::{Batch, Inbox as _};
+use tower_webhooks_inbox::Batch;
 use tower_webhooks_sqlite::rusqlite::Connection;
 
 const COMMANDS: [&str; 8] = [
     "list", "show", "dead", "replay", "stats", "prune", "erase", "migrate",
 ];
+
+on_both_stores! {
+    a_list_is_filtered_and_cut_into_pages
+    a_list_in_text_has_a_line_for_each_event_whatever_it_is_named
+    an_event_is_shown_whole_and_its_body_on_request
+    a_body_that_is_no_text_is_shown_in_hexadecimal
+    dead_lists_only_the_jobs_that_are
+    stats_count_and_fail_if_a_condition_holds
+    jobs_that_no_worker_asks_for_are_orphaned
+    pruning_takes_steps_until_nothing_old_is_left
+    erasing_wants_a_yes_and_keeps_the_key
+}
 
 #[test]
 fn every_command_has_help_with_an_example() {
@@ -28,7 +40,7 @@ fn every_command_has_help_with_an_example() {
         assert_eq!(ran.code, 0);
         let example = format!("  webhooks inbox {command}");
         assert!(ran.stdout.contains(&example), "{}", ran.stdout);
-        for option in ["--json", "--inbox <PATH>"] {
+        for option in ["--json", "--inbox <FILE|URL>"] {
             assert!(ran.stdout.contains(option), "{}", ran.stdout);
         }
     }
@@ -38,7 +50,11 @@ fn every_command_has_help_with_an_example() {
 fn an_inbox_that_is_none_is_refused_and_not_made() {
     let folder = tempfile::tempdir().unwrap();
     for (inbox, words) in [
-        ("postgres://me:pa55@db/hooks", "no PostgreSQL inbox"),
+        ("mysql://me:pa55@db/hooks", "no inbox is kept at mysql://"),
+        (
+            "postgres://me:pa55@db/hooks?sslmode=perhaps",
+            "the PostgreSQL URL cannot be used",
+        ),
         ("memory", "its own process"),
         ("none.db", "there is no inbox at none.db"),
     ] {
@@ -77,9 +93,8 @@ fn wrong_use_is_explained_in_one_line() {
     }
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_list_is_filtered_and_cut_into_pages() {
-    let receiver = Receiver::with_dead_job().await;
+async fn a_list_is_filtered_and_cut_into_pages(store: Store) {
+    let receiver = Receiver::with_dead_job(store).await;
     let mut other = event("evt_2", "{}");
     other.tenant = Some("acme".into());
     other.event_type = Some("refund.made".into());
@@ -119,9 +134,8 @@ async fn a_list_is_filtered_and_cut_into_pages() {
     assert!(text.ends_with("\nmore: --after 1\n"), "{text}");
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_list_in_text_has_a_line_for_each_event_whatever_it_is_named() {
-    let receiver = Receiver::with_dead_job().await;
+async fn a_list_in_text_has_a_line_for_each_event_whatever_it_is_named(store: Store) {
+    let receiver = Receiver::with_dead_job(store).await;
     receiver.insert(event("evt\u{1b}[2J\n9", "{}")).await;
     let text = receiver.text("list");
     let lines: Vec<_> = text.lines().collect();
@@ -135,9 +149,8 @@ async fn a_list_in_text_has_a_line_for_each_event_whatever_it_is_named() {
     assert!(lines[2].contains(r"evt\u{1b}[2J\n9"), "{text}");
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn an_event_is_shown_whole_and_its_body_on_request() {
-    let receiver = Receiver::with_dead_job().await;
+async fn an_event_is_shown_whole_and_its_body_on_request(store: Store) {
+    let receiver = Receiver::with_dead_job(store).await;
     let mut steered = event("evt_2", "{\n\"a\": \"\u{1b}[2J\"}");
     let header = (
         "content-type".into(),
@@ -175,9 +188,8 @@ async fn an_event_is_shown_whole_and_its_body_on_request() {
     assert_one_line(&receiver.run("show 9"), 1, "there is no event 9");
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_body_that_is_no_text_is_shown_in_hexadecimal() {
-    let receiver = Receiver::open().await;
+async fn a_body_that_is_no_text_is_shown_in_hexadecimal(store: Store) {
+    let receiver = Receiver::open(store).await;
     let mut binary = event("evt_1", "");
     binary.body = Bytes::from_static(&[0xff, 0x00, 0x1b]);
     receiver.insert(binary).await;
@@ -187,9 +199,8 @@ async fn a_body_that_is_no_text_is_shown_in_hexadecimal() {
     assert!(receiver.text("show 1 --body").ends_with("\n\nff001b\n"));
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn dead_lists_only_the_jobs_that_are() {
-    let receiver = Receiver::with_dead_job().await;
+async fn dead_lists_only_the_jobs_that_are(store: Store) {
+    let receiver = Receiver::with_dead_job(store).await;
     let listing = receiver.json("dead");
     let [dead] = listing["dead"].as_array().unwrap().as_slice() else {
         panic!("{listing}");
@@ -204,9 +215,8 @@ async fn dead_lists_only_the_jobs_that_are() {
     assert_eq!(receiver.json("dead --handler mail")["dead"], json!([]));
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn stats_count_and_fail_if_a_condition_holds() {
-    let receiver = Receiver::with_dead_job().await;
+async fn stats_count_and_fail_if_a_condition_holds(store: Store) {
+    let receiver = Receiver::with_dead_job(store).await;
     let stats = receiver.json("stats");
     for (name, count) in [("routed", 1), ("dead", 1), ("done", 1), ("pending", 0)] {
         assert_eq!(stats[name], count, "{name}");
@@ -220,6 +230,8 @@ async fn stats_count_and_fail_if_a_condition_holds() {
     let names = text.lines().take_while(|line| !line.is_empty());
     for name in names.map(|line| line.split(':').next().unwrap()) {
         receiver.text(&format!("stats --fail-if {name}>99999"));
+        let help = run("inbox stats --help").stdout;
+        assert!(help.contains(&format!(" {name}")), "{name}: {help}");
     }
 
     let ran = receiver.run("stats --fail-if dead>0 --fail-if done>0 --fail-if pending>0");
@@ -227,9 +239,35 @@ async fn stats_count_and_fail_if_a_condition_holds() {
     assert!(ran.stdout.contains("\ndead: 1\n"), "{ran:?}");
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn pruning_takes_steps_until_nothing_old_is_left() {
-    let receiver = Receiver::with_dead_job().await;
+async fn jobs_that_no_worker_asks_for_are_orphaned(store: Store) {
+    let receiver = Receiver::open(store).await;
+    receiver.register("shop", "mail").await;
+    receiver.register("shop", "ship").await;
+    receiver.insert(event("evt_1", "{}")).await;
+    receiver.claim("shop", "mail").await;
+    receiver.insert(event("evt_2", "{}")).await;
+    // Mail was asked for just now, and ship never.
+    let stats = receiver.json("stats");
+    let handlers = &stats["handlers"];
+    assert_eq!(
+        (&stats["pending"], &stats["orphaned"]),
+        (&json!(3), &json!(2))
+    );
+    assert_eq!(handlers[0]["orphaned"], 0);
+    assert_eq!(handlers[0]["pending"], 1);
+    assert_eq!(handlers[1]["orphaned"], 2);
+    let ran = receiver.run("stats --fail-if orphaned>0");
+    assert_one_line(&ran, 1, "orphaned>0: orphaned is 2\n");
+    assert!(ran.stdout.contains("\norphaned: 2\n"), "{ran:?}");
+
+    for (seconds, orphaned) in [(30, 0), (61, 3)] {
+        receiver.asked_seconds_ago(seconds).await;
+        assert_eq!(receiver.json("stats")["orphaned"], orphaned, "{seconds} s");
+    }
+}
+
+async fn pruning_takes_steps_until_nothing_old_is_left(store: Store) {
+    let receiver = Receiver::with_dead_job(store).await;
     let inserts = (0..450).map(|number| {
         let mut one = event(&format!("old_{number}"), "{}");
         one.endpoint = "other".into();
@@ -256,9 +294,8 @@ async fn pruning_takes_steps_until_nothing_old_is_left() {
     assert_eq!(receiver.json("list")["events"].as_array().unwrap().len(), 1);
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn erasing_wants_a_yes_and_keeps_the_key() {
-    let receiver = Receiver::with_dead_job().await;
+async fn erasing_wants_a_yes_and_keeps_the_key(store: Store) {
+    let receiver = Receiver::with_dead_job(store).await;
     for (id, tenant) in [("evt_2", "acme"), ("evt_3", "acme"), ("evt_4", "zeta")] {
         let mut one = event(id, "{}");
         one.tenant = Some(tenant.into());
@@ -295,7 +332,7 @@ async fn erasing_wants_a_yes_and_keeps_the_key() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_printed_migration_makes_an_inbox() {
-    let receiver = Receiver::open().await;
+    let receiver = Receiver::open(Store::File).await;
     assert_eq!(receiver.text("migrate --print-sql"), "", "it is migrated");
     assert_eq!(receiver.text("migrate"), "schema 1: nothing to do\n");
 
@@ -324,7 +361,7 @@ async fn the_printed_migration_makes_an_inbox() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn another_programs_database_is_left_alone() {
-    let receiver = Receiver::open().await;
+    let receiver = Receiver::open(Store::File).await;
     let path = receiver.file("theirs.db");
     let theirs = Connection::open(&path).unwrap();
     theirs.execute_batch("CREATE TABLE mine (a)").unwrap();
@@ -333,4 +370,75 @@ async fn another_programs_database_is_left_alone() {
         assert_one_line(&ran, 1, "is another program's database");
         assert_eq!(ran.stdout, "");
     }
+}
+
+#[tokio::test]
+#[ignore = "needs PostgreSQL: eval \"$(scripts/postgres start)\""]
+async fn the_printed_migration_makes_an_inbox_in_postgres() {
+    let (by_hand, by_command) = (Schema::new(), Schema::new());
+    let ran = inbox(&by_hand.url(), "list");
+    assert_one_line(
+        &ran,
+        1,
+        "has version 0 and this release needs 1 to 1; migrate it first",
+    );
+    let printed = inbox(&by_hand.url(), "migrate --print-sql");
+    assert_eq!((printed.code, printed.stderr.as_str()), (0, ""));
+    let shell = by_hand.shell().await;
+    let made = "SELECT count(*) FROM pg_namespace WHERE nspname = $1";
+    let made = shell.query_one(made, &[&by_hand.name()]).await.unwrap();
+    assert_eq!(made.get::<_, i64>(0), 0, "printing makes nothing");
+    shell.batch_execute(&printed.stdout).await.unwrap();
+    assert_eq!(
+        inbox(&by_command.url(), "migrate").stdout,
+        "schema 1, from 0\n"
+    );
+    for schema in [by_hand, by_command] {
+        assert_eq!(inbox(&schema.url(), "migrate --print-sql").stdout, "");
+        let ran = inbox(&schema.url(), "migrate");
+        assert_eq!(ran.stdout, "schema 1: nothing to do\n");
+        let ran = inbox(&schema.url(), "list --json");
+        assert_eq!(ran.stdout, "{\"events\":[],\"next\":null}\n");
+    }
+}
+
+#[tokio::test]
+#[ignore = "needs PostgreSQL: eval \"$(scripts/postgres start)\""]
+async fn another_programs_tables_in_postgres_are_left_alone() {
+    let theirs = Schema::new();
+    let shell = theirs.shell().await;
+    let made = format!(
+        "CREATE SCHEMA {}; CREATE TABLE event (mine int)",
+        theirs.name()
+    );
+    shell.batch_execute(&made).await.unwrap();
+    let ran = inbox(&theirs.url(), "migrate");
+    assert_one_line(&ran, 1, "has another program's tables");
+    let ran = inbox(&theirs.url(), "list");
+    assert_one_line(&ran, 1, "migrate it first");
+    let tables = "SELECT count(*) FROM pg_tables WHERE schemaname = $1";
+    let tables = shell.query_one(tables, &[&theirs.name()]).await.unwrap();
+    assert_eq!(tables.get::<_, i64>(0), 1);
+}
+
+#[test]
+fn a_server_that_is_away_is_named_without_its_password() {
+    // Nobody listens at the first port.
+    for command in ["list", "stats --json", "migrate", "migrate --print-sql"] {
+        let ran = inbox("postgres://me:pa55@127.0.0.1:1/hooks", command);
+        assert_one_line(
+            &ran,
+            1,
+            "`webhooks`: error connecting to server: Connection refused",
+        );
+        assert!(!ran.stderr.contains("pa55"), "{ran:?}");
+    }
+}
+
+/// Runs `webhooks inbox` on that inbox.
+fn inbox(place: &str, arguments: &str) -> Ran {
+    let mut command = webhooks();
+    command.env("INBOX", place).arg("inbox");
+    command.args(arguments.split_whitespace());
+    finish(command, "")
 }

@@ -7,7 +7,7 @@ mod support;
 use serde_json::{Value, json};
 use support::{
     assert_one_line,
-    inbox::{Receiver, event, received},
+    inbox::{Receiver, Store, event, on_both_stores, received},
     write,
 };
 use tower_webhooks_inbox::{Inserted, NewEvent, Settlement};
@@ -22,6 +22,21 @@ header = "x-shop"
 event_type = "/type"
 id = "/id"
 "#;
+
+on_both_stores! {
+    a_dry_run_names_what_would_run_and_changes_nothing
+    a_replayed_job_reaches_the_running_receiver
+    what_is_done_runs_again_only_when_it_is_said
+    everything_is_replayed_only_when_it_is_said
+    conflicts_and_unhandled_events_get_their_jobs
+    a_new_handler_gets_earlier_events_by_backfill_alone
+    an_event_that_stood_for_others_can_run_again_for_them
+    every_page_is_replayed
+    unusable_events_run_once_a_provider_reads_them
+    an_event_read_anew_has_the_ordering_key_that_the_provider_or_the_option_says
+    unusable_events_on_later_pages_are_read_too
+    an_event_without_a_body_cannot_run
+}
 
 fn runs(report: &Value) -> Vec<(u64, &str)> {
     jobs(&report["runs"])
@@ -38,9 +53,8 @@ fn jobs(list: &Value) -> Vec<(u64, &str)> {
     .collect()
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_dry_run_names_what_would_run_and_changes_nothing() {
-    let receiver = Receiver::with_dead_job().await;
+async fn a_dry_run_names_what_would_run_and_changes_nothing(store: Store) {
+    let receiver = Receiver::with_dead_job(store).await;
     let report = receiver.json("replay --event 1 --dry-run");
     assert_eq!(report["dry_run"], true);
     assert_eq!(runs(&report), [(1, "ship")]);
@@ -54,9 +68,8 @@ async fn a_dry_run_names_what_would_run_and_changes_nothing() {
     assert_eq!(receiver.json("stats")["dead"], 1);
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_replayed_job_reaches_the_running_receiver() {
-    let receiver = Receiver::with_dead_job().await;
+async fn a_replayed_job_reaches_the_running_receiver(store: Store) {
+    let receiver = Receiver::with_dead_job(store).await;
     let text = receiver.text("replay --handler ship --state dead");
     assert!(text.ends_with("\n1 run, 0 done\n"), "{text}");
     assert!(text.contains("\n1      ship     runs\n"), "{text}");
@@ -71,9 +84,8 @@ async fn a_replayed_job_reaches_the_running_receiver() {
     assert_eq!(runs(&receiver.json("replay --event 1")), []);
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn what_is_done_runs_again_only_when_it_is_said() {
-    let receiver = Receiver::with_dead_job().await;
+async fn what_is_done_runs_again_only_when_it_is_said(store: Store) {
+    let receiver = Receiver::with_dead_job(store).await;
     let report = receiver.json("replay --state done");
     assert_eq!(runs(&report), []);
     assert_eq!(jobs(&report["done"]), [(1, "mail")]);
@@ -82,18 +94,16 @@ async fn what_is_done_runs_again_only_when_it_is_said() {
     assert_eq!(receiver.claim("shop", "mail").await.len(), 1);
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn everything_is_replayed_only_when_it_is_said() {
-    let receiver = Receiver::with_dead_job().await;
+async fn everything_is_replayed_only_when_it_is_said(store: Store) {
+    let receiver = Receiver::with_dead_job(store).await;
     for arguments in ["replay", "replay --done", "replay --dry-run"] {
         assert_one_line(&receiver.run(arguments), 2, "give a filter, or --all");
     }
     assert_eq!(runs(&receiver.json("replay --all")), [(1, "ship")]);
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn conflicts_and_unhandled_events_get_their_jobs() {
-    let receiver = Receiver::with_dead_job().await;
+async fn conflicts_and_unhandled_events_get_their_jobs(store: Store) {
+    let receiver = Receiver::with_dead_job(store).await;
     let conflict = receiver.insert(event("evt_1", "{\"order\":2}")).await;
     assert!(matches!(conflict, Inserted::Conflict { .. }));
     let mut unhandled = event("evt_1", "{}");
@@ -117,9 +127,8 @@ async fn conflicts_and_unhandled_events_get_their_jobs() {
     assert_eq!(receiver.json("stats")["unhandled"], 0);
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_new_handler_gets_earlier_events_by_backfill_alone() {
-    let receiver = Receiver::with_dead_job().await;
+async fn a_new_handler_gets_earlier_events_by_backfill_alone(store: Store) {
+    let receiver = Receiver::with_dead_job(store).await;
     receiver.register("shop", "tax").await;
     assert_eq!(runs(&receiver.json("replay --handler tax")), []);
     let report = receiver.json("replay --handler tax --backfill");
@@ -127,9 +136,8 @@ async fn a_new_handler_gets_earlier_events_by_backfill_alone() {
     assert_eq!(receiver.claim("shop", "tax").await.len(), 1);
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn an_event_that_stood_for_others_can_run_again_for_them() {
-    let receiver = Receiver::open().await;
+async fn an_event_that_stood_for_others_can_run_again_for_them(store: Store) {
+    let receiver = Receiver::open(store).await;
     receiver.register("shop", "mail").await;
     for _ in 0..2 {
         let mut unnamed = event("", "{\"low\":true}");
@@ -146,9 +154,8 @@ async fn an_event_that_stood_for_others_can_run_again_for_them() {
     assert_eq!(runs(&report), [(1, "mail")]);
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn every_page_is_replayed() {
-    let receiver = Receiver::open().await;
+async fn every_page_is_replayed(store: Store) {
+    let receiver = Receiver::open(store).await;
     for number in 0..150 {
         receiver.insert(event(&format!("evt_{number}"), "{}")).await;
     }
@@ -165,9 +172,8 @@ async fn unusable(receiver: &Receiver, body: &str) {
     assert!(matches!(stored, Inserted::Unusable { .. }));
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn unusable_events_run_once_a_provider_reads_them() {
-    let receiver = Receiver::with_dead_job().await;
+async fn unusable_events_run_once_a_provider_reads_them(store: Store) {
+    let receiver = Receiver::with_dead_job(store).await;
     unusable(&receiver, r#"{"type":"order.paid","id":"evt_2"}"#).await;
     unusable(&receiver, r#"{"type":"order.paid","id":"evt_1"}"#).await;
     unusable(&receiver, "no JSON").await;
@@ -203,9 +209,40 @@ async fn unusable_events_run_once_a_provider_reads_them() {
     assert_eq!(receiver.claim("shop", "ship").await.len(), 1);
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn unusable_events_on_later_pages_are_read_too() {
-    let receiver = Receiver::open().await;
+async fn an_event_read_anew_has_the_ordering_key_that_the_provider_or_the_option_says(
+    store: Store,
+) {
+    let receiver = Receiver::open(store).await;
+    receiver.register("shop", "mail").await;
+    let keyed = format!("{SHOP}ordering_key = \"/account\"\n");
+    let folder = receiver.file("");
+    let plain = write(&folder, "plain.toml", SHOP);
+    let keyed = write(&folder, "keyed.toml", &keyed);
+    for (seq, provider, expected) in [
+        (1, plain.clone(), json!(null)),
+        (
+            2,
+            format!("{plain} --ordering-key /account"),
+            json!("acc_1"),
+        ),
+        (3, keyed, json!("acc_1")),
+    ] {
+        let body = format!(r#"{{"type":"a.b","id":"{seq}","account":"acc_1"}}"#);
+        unusable(&receiver, &body).await;
+        receiver.text(&format!("replay --event {seq} --provider {provider}"));
+        let shown = receiver.json(&format!("show {seq}"));
+        assert_eq!(shown["ordering_key"], expected, "{provider}");
+    }
+    let ran = receiver.run(&format!(
+        "replay --event 1 --provider {plain} --ordering-key account"
+    ));
+    assert_one_line(&ran, 2, "--ordering-key: \"account\" is no place");
+    let ran = receiver.run("replay --event 1 --ordering-key /account");
+    assert_one_line(&ran, 2, "--provider <NAME|FILE>");
+}
+
+async fn unusable_events_on_later_pages_are_read_too(store: Store) {
+    let receiver = Receiver::open(store).await;
     for number in 0..250 {
         if number % 5 == 0 {
             unusable(
@@ -225,9 +262,8 @@ async fn unusable_events_on_later_pages_are_read_too() {
     assert_eq!(report["unread"], json!({}));
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn an_event_without_a_body_cannot_run() {
-    let receiver = Receiver::with_dead_job().await;
+async fn an_event_without_a_body_cannot_run(store: Store) {
+    let receiver = Receiver::with_dead_job(store).await;
     receiver.text("erase --event 1 --yes");
     let ran = receiver.run("replay --event 1");
     assert_one_line(&ran, 1, "1 have no body any more");

@@ -4,96 +4,28 @@
 #[allow(dead_code, reason = "every test binary uses some of it")]
 mod support;
 
-use std::{
-    collections::HashSet,
-    net::{SocketAddr, TcpListener},
-    sync::{Arc, Mutex},
-    time::{Duration, SystemTime},
-};
+use std::{collections::HashSet, net::TcpListener, time::Duration};
 
-use axum::{Router, body::Bytes, extract::State, http::HeaderMap, response::IntoResponse};
+use axum::http::HeaderMap;
 use serde_json::Value;
-use support::{Ran, SECRET, assert_one_line, finish, run_with, webhooks, write};
-use tower_webhooks_core::{Delivery, Head, Secrets, Verifier, providers};
+use support::{
+    Ran, SECRET, assert_one_line, finish, receiver::Receiver, run_with, webhooks, write,
+};
+use tower_webhooks_core::{Delivery, providers};
 
-/// What a receiver got.
-type Received = Arc<Mutex<Vec<(HeaderMap, Bytes)>>>;
-
-/// A receiver that gives one answer to everything, as long as it is held.
-struct Receiver {
-    address: SocketAddr,
-    received: Received,
-    _runtime: tokio::runtime::Runtime,
-}
-
-impl Receiver {
-    fn answering<R: IntoResponse + Clone + Send + Sync + 'static>(answer: R) -> Self {
-        Self::new(move |_| {
-            let answer = answer.clone();
-            async move { answer }
-        })
-    }
-
-    fn new<A, F, R>(answer: A) -> Self
-    where
-        A: Fn(HeaderMap) -> F + Clone + Send + Sync + 'static,
-        F: Future<Output = R> + Send,
-        R: IntoResponse,
-    {
-        let runtime = tokio::runtime::Builder::new_multi_thread()
-            .worker_threads(1)
-            .enable_all()
-            .build()
-            .unwrap();
-        let received = Received::default();
-        let keep = async move |State(received): State<Received>, headers: HeaderMap, body| {
-            received.lock().unwrap().push((headers.clone(), body));
-            answer(headers).await
-        };
-        let app = Router::new().fallback(keep).with_state(received.clone());
-        let listener = runtime
-            .block_on(tokio::net::TcpListener::bind("127.0.0.1:0"))
-            .unwrap();
-        let address = listener.local_addr().unwrap();
-        runtime.spawn(async move { axum::serve(listener, app).await });
-        Self {
-            address,
-            received,
-            _runtime: runtime,
-        }
-    }
-
-    fn send(&self, provider: &str, options: &[&str]) -> Ran {
-        let url = format!("http://{}/hook", self.address);
-        let base = ["send", "--provider", provider, "--url", &url];
-        run_with(base.into_iter().chain(options.iter().copied()), "")
-    }
-
-    /// What came, verified with the secret.
-    fn deliveries(&self, provider: &str) -> Vec<Delivery> {
-        let provider = providers::find(provider).unwrap();
-        let verifier = Verifier::new(provider, &Secrets::new(SECRET).unwrap()).unwrap();
-        let received = self.received.lock().unwrap();
-        received
-            .iter()
-            .map(|(headers, body)| {
-                let now = SystemTime::now();
-                let (method, uri) = (http::Method::POST, http::Uri::from_static("/"));
-                let head = Head::new(&method, &uri, headers);
-                let screened = verifier.provider().screen(headers, now).unwrap();
-                verifier.verify(head, &screened, body.clone(), now).unwrap()
-            })
-            .collect()
-    }
+fn send(receiver: &Receiver, provider: &str, options: &[&str]) -> Ran {
+    let url = format!("http://{}/hook", receiver.address);
+    let base = ["send", "--provider", provider, "--url", &url];
+    run_with(base.into_iter().chain(options.iter().copied()), "")
 }
 
 #[test]
 fn every_sample_of_every_preset_arrives_authentic() {
     let receiver = Receiver::answering("OK");
-    for provider in providers::all() {
+    for provider in support::signed_in_headers() {
         let name = provider.name().as_str();
         for event in &provider.events().list {
-            let ran = receiver.send(name, &["--event", &event.name]);
+            let ran = send(&receiver, name, &["--event", &event.name]);
             assert_eq!((ran.code, ran.stderr.as_str()), (0, ""));
         }
         let types: Vec<_> = receiver
@@ -115,14 +47,18 @@ fn every_sample_of_every_preset_arrives_authentic() {
 #[test]
 fn the_answer_is_shown_with_its_status_and_time() {
     let receiver = Receiver::answering("stored\nsecond line");
-    let ran = receiver.send("mppcash", &["--event", "transfer.settled"]);
+    let ran = send(&receiver, "mppcash", &["--event", "transfer.settled"]);
     assert_eq!(ran.code, 0);
     let (status, rest) = ran.stdout.split_once(" in ").unwrap();
     let (millis, body) = rest.split_once(" ms: ").unwrap();
     assert_eq!((status, body), ("200", "stored\n"));
     assert!(millis.parse::<f64>().unwrap() > 0.0);
 
-    let ran = receiver.send("monterrey", &["--event", "payment.confirmed", "--json"]);
+    let ran = send(
+        &receiver,
+        "monterrey",
+        &["--event", "payment.confirmed", "--json"],
+    );
     let line: Value = serde_json::from_str(&ran.stdout).unwrap();
     assert_eq!(line["status"], 200);
     assert_eq!(line["body"], "stored");
@@ -139,10 +75,10 @@ fn each_of_several_is_another_event() {
         ("monterrey", "payment.confirmed"),
         ("cryptomate", "cards.clearing.pending"),
     ] {
-        let ran = receiver.send(provider, &["--event", event, "--count", "3"]);
+        let ran = send(&receiver, provider, &["--event", event, "--count", "3"]);
         assert_eq!((ran.code, ran.stdout.lines().count()), (0, 3));
         // And so is what a second call sends.
-        receiver.send(provider, &["--event", event]);
+        send(&receiver, provider, &["--event", event]);
         let deliveries = receiver.deliveries(provider);
         let bodies: HashSet<_> = deliveries.iter().map(Delivery::body).collect();
         assert_eq!(bodies.len(), 4);
@@ -158,7 +94,7 @@ fn each_of_several_is_another_event() {
 fn the_same_event_is_sent_when_asked_for() {
     let receiver = Receiver::answering("");
     let options = ["--event", "payment.confirmed", "--count", "3", "--same"];
-    assert_eq!(receiver.send("monterrey", &options).code, 0);
+    assert_eq!(send(&receiver, "monterrey", &options).code, 0);
     let sample = providers::monterrey();
     let sample = sample
         .events()
@@ -180,9 +116,12 @@ fn a_body_of_ones_own_is_sent_as_it_is_and_then_made_new() {
     let file = write(folder.path(), "body.json", body);
     let receiver = Receiver::answering("");
     assert_eq!(
-        receiver
-            .send("monterrey", &["--data-file", &file, "--count", "2"])
-            .code,
+        send(
+            &receiver,
+            "monterrey",
+            &["--data-file", &file, "--count", "2"]
+        )
+        .code,
         0
     );
     let deliveries = receiver.deliveries("monterrey");
@@ -190,9 +129,14 @@ fn a_body_of_ones_own_is_sent_as_it_is_and_then_made_new() {
     assert_ne!(deliveries[1].event().unwrap().id().unwrap(), "evt_1");
     assert!(deliveries[1].body().ends_with(b"\"amount\":1.50} }\n"));
 
-    let ran = receiver.send("monterrey", &["--data", "no json", "--count", "2"]);
+    let ran = send(
+        &receiver,
+        "monterrey",
+        &["--data", "no json", "--count", "2"],
+    );
     assert_one_line(&ran, 2, "--same sends it as it is");
-    let ran = receiver.send(
+    let ran = send(
+        &receiver,
         "monterrey",
         &["--data", "no json", "--count", "2", "--same"],
     );
@@ -203,7 +147,7 @@ fn a_body_of_ones_own_is_sent_as_it_is_and_then_made_new() {
 fn headers_of_ones_own_are_sent_along() {
     let receiver = Receiver::answering("");
     let options = ["--event", "transfer.settled", "--header", "x-trace: 7"];
-    assert_eq!(receiver.send("mppcash", &options).code, 0);
+    assert_eq!(send(&receiver, "mppcash", &options).code, 0);
     let received = receiver.received.lock().unwrap();
     let (headers, _) = &received[0];
     assert_eq!(headers["x-trace"], "7");
@@ -219,7 +163,11 @@ fn headers_of_ones_own_are_sent_along() {
 #[test]
 fn an_answer_that_is_not_2xx_fails_after_all_are_sent() {
     let receiver = Receiver::answering((http::StatusCode::UNAUTHORIZED, "Invalid signature"));
-    let ran = receiver.send("mppcash", &["--event", "transfer.settled", "--count", "2"]);
+    let ran = send(
+        &receiver,
+        "mppcash",
+        &["--event", "transfer.settled", "--count", "2"],
+    );
     assert_one_line(&ran, 1, "2 of 2 not answered with 2xx");
     assert_eq!(ran.stdout.matches(" ms: Invalid signature\n").count(), 2);
     assert!(ran.stdout.starts_with("401 in "), "{}", ran.stdout);
@@ -229,7 +177,7 @@ fn an_answer_that_is_not_2xx_fails_after_all_are_sent() {
 fn a_redirect_is_shown_and_not_followed() {
     let headers = [("location", "/elsewhere")];
     let receiver = Receiver::answering((http::StatusCode::TEMPORARY_REDIRECT, headers));
-    let ran = receiver.send("mppcash", &["--event", "transfer.settled"]);
+    let ran = send(&receiver, "mppcash", &["--event", "transfer.settled"]);
     assert_eq!(ran.code, 1);
     assert!(ran.stdout.starts_with("307 in "), "{}", ran.stdout);
     assert_eq!(receiver.received.lock().unwrap().len(), 1);
@@ -246,7 +194,7 @@ fn an_answer_cannot_steer_the_terminal_or_show_the_token() {
             .chain(form)
             .copied()
             .collect();
-        let ran = receiver.send("cryptomate", &options);
+        let ran = send(&receiver, "cryptomate", &options);
         assert_eq!(ran.code, 0);
         assert!(ran.stdout.contains("[31m[redacted]"), "{}", ran.stdout);
         assert!(!ran.stdout.contains('\u{1b}'));
@@ -280,7 +228,8 @@ fn no_answer_in_time_is_a_failure_of_one_line() {
     let receiver = Receiver::new(|_| async {
         tokio::time::sleep(Duration::from_secs(60)).await;
     });
-    let ran = receiver.send(
+    let ran = send(
+        &receiver,
         "mppcash",
         &["--event", "transfer.settled", "--timeout", "0.2"],
     );
@@ -327,4 +276,51 @@ fn this_machine_is_reached_without_certificates_and_past_a_proxy() {
         .env("ALL_PROXY", "http://127.0.0.1:9");
     let ran = finish(command, "");
     assert_eq!((ran.code, ran.stderr.as_str()), (0, ""));
+}
+
+#[test]
+fn a_fault_is_played_and_its_answers_are_judged() {
+    // It takes whatever comes, so that only what is to be refused is wrong.
+    let receiver = Receiver::answering("OK");
+    let ran = send(
+        &receiver,
+        "monterrey",
+        &["--event", "payment.confirmed", "--fault", "duplicate"],
+    );
+    assert_eq!((ran.code, ran.stderr.as_str()), (0, ""), "{ran:?}");
+    let expected = "duplicate: right\n  the event: 200\n  the same: 200\n";
+    assert_eq!(ran.stdout, expected);
+    let deliveries = receiver.deliveries("monterrey");
+    assert_eq!(deliveries[0].body(), deliveries[1].body());
+
+    let wrong = [
+        "--event",
+        "payment.confirmed",
+        "--fault",
+        "wrong-secret",
+        "--json",
+    ];
+    let ran = send(&receiver, "monterrey", &wrong);
+    assert_eq!(ran.code, 1);
+    assert_eq!(ran.stderr, "error: 1 of 1 answered wrongly\n");
+    let played: Value = serde_json::from_str(&ran.stdout).unwrap();
+    assert_eq!(played["fault"], "wrong-secret");
+    assert_eq!(played["exchanges"][0]["reply"]["status"], 200);
+    assert_eq!(played["verdict"]["wrong"], "refuses it with a 4xx");
+
+    for (options, words) in [
+        (&["--fault", "duplicates"][..], "did you mean duplicate?"),
+        (&["--fault", "zzz"], "use one of wrong-secret, "),
+        (&["--fault", "duplicate"], "give --event"),
+        (
+            &["--fault", "duplicate", "--event", "payment.lost"],
+            "no sample of payment.lost",
+        ),
+        (
+            &["--fault", "duplicate", "--count", "2"],
+            "cannot be used with",
+        ),
+    ] {
+        assert_one_line(&send(&receiver, "monterrey", options), 2, words);
+    }
 }

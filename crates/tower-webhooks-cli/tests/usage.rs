@@ -6,7 +6,16 @@ mod support;
 
 use support::{SECRET, assert_one_line, finish, run, run_with, webhooks, write};
 
-const COMMANDS: [&str; 5] = ["providers", "sign", "verify", "send", "inbox"];
+const COMMANDS: [&str; 8] = [
+    "providers",
+    "sign",
+    "verify",
+    "send",
+    "conform",
+    "sandbox",
+    "register",
+    "inbox",
+];
 
 #[test]
 fn every_command_has_help_with_an_example() {
@@ -52,8 +61,8 @@ fn wrong_use_is_explained_in_one_line() {
         ("sign --data x", "--provider <NAME|FILE>"),
         ("sign --provider mpcash --data x", "did you mean mppcash?"),
         (
-            "sign --provider stripe-like --data x",
-            "use one of cryptomate, ",
+            "sign --provider nobody-of-that-name --data x",
+            "use one of adyen, ",
         ),
         ("sign --provider ./acme --data x", "ends in .toml or .json"),
         ("sign --provider none.toml --data x", "cannot be read"),

@@ -36,6 +36,15 @@ pub(crate) fn parse_age(text: &str) -> Result<Duration, String> {
         .ok_or_else(|| "write it like 90d or 12h".to_owned())
 }
 
+/// Seconds, perhaps with a fraction; not none.
+pub(crate) fn parse_seconds(text: &str) -> Result<Duration, String> {
+    text.parse()
+        .ok()
+        .and_then(|seconds| Duration::try_from_secs_f64(seconds).ok())
+        .filter(|timeout| !timeout.is_zero())
+        .ok_or_else(|| "give seconds, such as 10 or 0.5".to_owned())
+}
+
 /// Months and years are of no certain length, and so none.
 fn duration(text: &str) -> Option<SignedDuration> {
     let span: Span = text.parse().ok()?;

@@ -1,7 +1,10 @@
 //! The commands, one file each, or a folder: what it takes, then what it does.
 
+mod conform;
 mod inbox;
 mod providers;
+mod register;
+mod sandbox;
 mod send;
 mod sign;
 mod verify;
@@ -17,6 +20,9 @@ pub(crate) enum Command {
     Sign(sign::Args),
     Verify(verify::Args),
     Send(send::Args),
+    Conform(conform::Args),
+    Sandbox(sandbox::Args),
+    Register(register::Args),
     Inbox(inbox::Args),
 }
 
@@ -27,6 +33,9 @@ impl Command {
             Self::Sign(args) => sign::run(args, out),
             Self::Verify(args) => verify::run(args, out),
             Self::Send(args) => send::run(args, out),
+            Self::Conform(args) => conform::run(args, out),
+            Self::Sandbox(args) => sandbox::run(args, out),
+            Self::Register(args) => register::run(args, out),
             Self::Inbox(args) => inbox::run(args, out),
         }
     }

@@ -1,26 +1,22 @@
-use std::{io::Write, path::Path};
+use std::io::Write;
 
 use serde::Serialize;
-use tower_webhooks_sqlite::{
-    SqliteInbox, migration_sql,
-    rusqlite::{self, Connection, OpenFlags},
-};
+use tower_webhooks_sqlite::SqliteInbox;
 
-use super::place::Place;
+use super::place::{Place, server, unopened};
 use crate::failure::Failure;
-
-/// `PRAGMA application_id` of an inbox: "whks".
-const APPLICATION_ID: i64 = 0x7768_6b73;
 
 /// Make or migrate an inbox's tables
 ///
 /// A receiver does so by itself when it starts, unless it was told not to. One of the release before
-/// can run on: a migration only adds.
+/// can run on: a migration only adds. In PostgreSQL the tables are in the schema that the URL names with
+/// schema=, or in `webhooks`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
   webhooks inbox migrate
-  webhooks inbox migrate --print-sql | sqlite3 webhooks.db")]
+  webhooks inbox migrate --print-sql | sqlite3 webhooks.db
+  webhooks inbox migrate --print-sql --inbox postgres://db/app | psql postgres://db/app")]
 pub(super) struct Args {
     /// Print the SQL and change nothing: nothing is printed if there is nothing to do
     #[arg(long)]
@@ -29,12 +25,12 @@ pub(super) struct Args {
 
 pub(super) async fn run(
     args: &Args,
-    place: Place,
+    place: &Place,
     json: bool,
     out: &mut impl Write,
 ) -> Result<(), Failure> {
     if args.print_sql {
-        let sql = migration_sql(version(place.path())?);
+        let sql = pending_sql(place).await?;
         if json {
             serde_json::to_writer(&mut *out, &Printed { sql: &sql })?;
             writeln!(out)?;
@@ -43,11 +39,10 @@ pub(super) async fn run(
         }
         return Ok(());
     }
-    let migrated = SqliteInbox::builder(place.path()).migrate().await;
-    let migrated = migrated.map_err(|error| Failure::chain(&error))?;
-    let (from, to) = (migrated.from, migrated.to);
+    let versions = migrate(place).await?;
+    let Versions { from, to } = versions;
     if json {
-        serde_json::to_writer(&mut *out, &Versions { from, to })?;
+        serde_json::to_writer(&mut *out, &versions)?;
         writeln!(out)?;
     } else if from == to {
         writeln!(out, "schema {to}: nothing to do")?;
@@ -55,6 +50,31 @@ pub(super) async fn run(
         writeln!(out, "schema {to}, from {from}")?;
     }
     Ok(())
+}
+
+async fn pending_sql(place: &Place) -> Result<String, Failure> {
+    match place {
+        Place::File(path) => {
+            let sql = SqliteInbox::builder(path).pending_sql().await;
+            sql.map_err(|error| Failure::chain(&error))
+        }
+        Place::Postgres(url) => server(url).pending_sql().await.map_err(unopened),
+    }
+}
+
+async fn migrate(place: &Place) -> Result<Versions, Failure> {
+    let (from, to) = match place {
+        Place::File(path) => {
+            let migrated = SqliteInbox::builder(path).migrate().await;
+            let migrated = migrated.map_err(|error| Failure::chain(&error))?;
+            (migrated.from, migrated.to)
+        }
+        Place::Postgres(url) => {
+            let migrated = server(url).migrate().await.map_err(unopened)?;
+            (migrated.from, migrated.to)
+        }
+    };
+    Ok(Versions { from, to })
 }
 
 #[derive(Serialize)]
@@ -66,34 +86,4 @@ struct Printed<'s> {
 struct Versions {
     from: u32,
     to: u32,
-}
-
-/// The schema's version; 0 where there are no tables yet.
-fn version(path: &Path) -> Result<u32, Failure> {
-    if !path.exists() {
-        return Ok(0);
-    }
-    let (application, version, tables) = facts(path).map_err(|error| {
-        let path = path.display();
-        Failure::failed(format!("cannot read the schema of {path}: {error}"))
-    })?;
-    match (application, tables) {
-        (APPLICATION_ID, _) => Ok(u32::try_from(version).unwrap_or(u32::MAX)),
-        (0, 0) => Ok(0),
-        _ => Err(Failure::failed(format!(
-            "{} is another program's database",
-            path.display()
-        ))),
-    }
-}
-
-/// Whose database it is, the version it says, and how many tables it has.
-fn facts(path: &Path) -> rusqlite::Result<(i64, i64, i64)> {
-    let connection = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
-    let number = |sql| connection.query_row(sql, [], |row| row.get(0));
-    Ok((
-        number("PRAGMA application_id")?,
-        number("PRAGMA user_version")?,
-        number("SELECT count(*) FROM sqlite_master WHERE name NOT LIKE 'sqlite_%'")?,
-    ))
 }

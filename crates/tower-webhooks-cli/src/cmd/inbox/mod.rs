@@ -67,11 +67,11 @@ pub(crate) fn run(args: Args, out: &mut impl Write) -> Result<(), Failure> {
     runtime.block_on(async {
         let place = args.place.parse()?;
         if let Command::Migrate(command) = args.command {
-            return migrate::run(&command, place, args.json, out).await;
+            return migrate::run(&command, &place, args.json, out).await;
         }
-        let inbox = place.open().await?;
-        let ended = args.command.run(&inbox, args.json, out).await;
-        inbox.close().await;
+        let opened = place.open().await?;
+        let ended = args.command.run(opened.inbox(), args.json, out).await;
+        opened.close().await;
         ended
     })
 }

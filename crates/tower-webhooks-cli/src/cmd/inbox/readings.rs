@@ -67,11 +67,13 @@ impl Reader {
         restored.headers = headers(event);
         // The inbox took it from a receiver, which had checked it.
         let delivery = Delivery::insecure_restore(Arc::clone(&self.provider), restored);
-        let reading = delivery.event().map(|head| Reading {
-            seq: event.seq,
-            event_type: Some(head.event_type().clone()),
-            id: head.id().cloned(),
-            occurred_at: head.occurred_at(),
+        let reading = delivery.event().map(|head| {
+            let mut reading = Reading::new(event.seq);
+            reading.event_type = Some(head.event_type().clone());
+            reading.id = head.id().cloned();
+            reading.occurred_at = head.occurred_at();
+            reading.ordering_key = head.ordering_key().cloned();
+            reading
         });
         Some(reading.map_err(|reason| reason.as_str()))
     }

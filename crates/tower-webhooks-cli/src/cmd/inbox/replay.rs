@@ -44,6 +44,11 @@ pub(super) struct Args {
     #[arg(short, long, value_name = "NAME|FILE", value_parser = load_provider)]
     provider: Option<Arc<Provider>>,
 
+    /// Where --provider's events name what handlers order jobs by, if the receiver was told so in
+    /// its program: a JSON pointer
+    #[arg(long, value_name = "POINTER", requires = "provider")]
+    ordering_key: Option<String>,
+
     #[command(flatten)]
     filter: FilterArgs,
 
@@ -76,6 +81,7 @@ pub(super) async fn run(
             "--provider reads the events of one endpoint: give --endpoint or --event",
         ));
     }
+    let mut reader = reader(args.provider, args.ordering_key)?;
     let mut selection = Selection {
         filter,
         done: args.done,
@@ -83,7 +89,6 @@ pub(super) async fn run(
         dry_run: args.dry_run,
         ..Selection::default()
     };
-    let mut reader = args.provider.map(Reader::new);
     let mut report = Report {
         dry_run: args.dry_run,
         ..Report::default()
@@ -102,6 +107,23 @@ pub(super) async fn run(
         report.write(out)?;
     }
     report.ending()
+}
+
+/// Reads as this provider's, with the ordering key where it is given.
+fn reader(
+    provider: Option<Arc<Provider>>,
+    ordering_key: Option<String>,
+) -> Result<Option<Reader>, Failure> {
+    let Some(mut provider) = provider else {
+        return Ok(None);
+    };
+    if let Some(key) = ordering_key {
+        provider = Arc::new(Arc::unwrap_or_clone(provider).with_ordering_key(key.as_str()));
+        provider
+            .check()
+            .map_err(|error| Failure::usage(format!("--ordering-key: {error}")))?;
+    }
+    Ok(Some(Reader::new(provider)))
 }
 
 /// What ran, or would.

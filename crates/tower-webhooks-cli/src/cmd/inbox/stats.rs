@@ -12,12 +12,21 @@ use crate::failure::Failure;
 /// Count events and jobs, and fail if a condition holds
 ///
 /// Events are conflict, routed, unhandled or unusable; jobs are dead, done, pending or running.
-/// Undecided are replies that were reserved and not recorded. Jobs that are pending at a handler
-/// that was not asked for in a long time wait for a worker that has it.
+/// Orphaned are those of the pending that nobody will run: no worker has asked for their handler's
+/// jobs in the last 60 seconds. Undecided are replies that were reserved and not recorded.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-Example, which exits with 1 if a job is dead or an event waits for over 5 minutes:
-  webhooks inbox stats --fail-if 'dead>0' --fail-if 'oldest_pending_seconds>300'")]
+Counts:
+  conflict, routed, unhandled, unusable             events
+  pending, running, done, dead                      jobs
+  orphaned                                          pending jobs of handlers that no worker has
+  oldest_pending_seconds                            since the oldest pending job's event came
+  undecided                                         replies
+  held_bytes                                        of bodies and headers
+
+Example, which exits with 1 if a job is dead or waits for nobody, or an event for over 5 minutes:
+  webhooks inbox stats --fail-if 'dead>0' --fail-if 'orphaned>0' \\
+    --fail-if 'oldest_pending_seconds>300'")]
 pub(super) struct Args {
     /// Exit with 1 if this holds of one of the counts: =, !=, <, <=, > or >=; may be repeated
     #[arg(long, value_name = "CONDITION", value_parser = Condition::parse)]
@@ -49,7 +58,7 @@ pub(super) async fn run(
         }
         if !handlers.is_empty() {
             let columns = [
-                "endpoint", "handler", "pending", "running", "done", "dead", "asked",
+                "endpoint", "handler", "pending", "running", "done", "dead", "orphaned", "asked",
             ];
             writeln!(out, "\n{}", table(columns, handlers.iter().map(row)))?;
         }
@@ -66,10 +75,10 @@ pub(super) async fn run(
 }
 
 /// The numbers, by the names that conditions use.
-pub(super) struct Counts([(&'static str, u64); 11]);
+pub(super) struct Counts([(&'static str, u64); 12]);
 
 impl Counts {
-    pub(super) const NAMES: [&'static str; 11] = [
+    pub(super) const NAMES: [&'static str; 12] = [
         "conflict",
         "routed",
         "unhandled",
@@ -78,6 +87,7 @@ impl Counts {
         "running",
         "done",
         "dead",
+        "orphaned",
         "oldest_pending_seconds",
         "undecided",
         "held_bytes",
@@ -94,6 +104,7 @@ impl Counts {
             stats.jobs(JobState::Running),
             stats.jobs(JobState::Done),
             stats.jobs(JobState::Dead),
+            stats.orphaned(),
             stats.oldest_pending.as_ref().map_or(0, Duration::as_secs),
             stats.undecided,
             stats.held_bytes,
@@ -129,6 +140,8 @@ struct Handler<'r> {
     running: u64,
     done: u64,
     dead: u64,
+    /// Those of the pending that no worker has asked for in a minute.
+    orphaned: u64,
     /// How long since a worker last asked for its jobs.
     unasked_seconds: Option<u64>,
 }
@@ -142,12 +155,13 @@ impl<'r> Handler<'r> {
             running: stats.running,
             done: stats.done,
             dead: stats.dead,
+            orphaned: stats.orphaned(),
             unasked_seconds: stats.unasked.as_ref().map(Duration::as_secs),
         }
     }
 }
 
-fn row(handler: &Handler<'_>) -> [String; 7] {
+fn row(handler: &Handler<'_>) -> [String; 8] {
     let asked = handler
         .unasked_seconds
         .map(|seconds| format!("{} ago", roughly(Duration::from_secs(seconds))));
@@ -158,6 +172,7 @@ fn row(handler: &Handler<'_>) -> [String; 7] {
         handler.running.to_string(),
         handler.done.to_string(),
         handler.dead.to_string(),
+        handler.orphaned.to_string(),
         or_dash(asked.as_deref()),
     ]
 }

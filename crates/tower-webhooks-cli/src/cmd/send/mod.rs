@@ -1,18 +1,20 @@
+mod faulty;
+
 use std::{io::Write, sync::Arc, time::Duration, time::SystemTime};
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderValue};
+use http::HeaderMap;
 use serde::Serialize;
 use tower_webhooks_core::{
     Delivery, Provider, Restored, Signer, Text,
-    provider::{Place, Prefix, Scheme},
+    provider::{Prefix, Scheme},
 };
+use tower_webhooks_sandbox::{faults::Fault, renew, type_header};
 
 use crate::{
-    args::{BodyArgs, HeaderArgs, ProviderArg, SecretArgs},
+    args::{BodyArgs, HeaderArgs, ProviderArg, SecretArgs, parse_seconds},
     failure::Failure,
     post::{Answer, Poster},
-    renew::{Renewed, renew},
     words::nearest,
 };
 
@@ -28,9 +30,11 @@ const DEFAULT_TIMEOUT: Duration = Duration::from_secs(30);
 /// and then, with --count, made new like a sample.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-Example:
+Examples:
   webhooks send --provider mppcash --event transfer.settled --secret-file secret.txt \\
-    --url http://127.0.0.1:3000/mppcash/events")]
+    --url http://127.0.0.1:3000/mppcash/events
+  webhooks send --provider m2m --event link.opened --fault duplicate --fault stale-timestamp \\
+    --url http://127.0.0.1:3000/webhooks/m2m")]
 pub(crate) struct Args {
     #[command(flatten)]
     provider: ProviderArg,
@@ -59,8 +63,20 @@ pub(crate) struct Args {
     same: bool,
 
     /// How long to wait for each answer [default: as long as the provider does, or 30]
-    #[arg(long, value_name = "SECONDS", value_parser = seconds)]
+    #[arg(long, value_name = "SECONDS", value_parser = parse_seconds)]
     timeout: Option<Duration>,
+
+    /// Send it with something wrong, and judge the answers; may be repeated
+    ///
+    /// Exits with 1 if an answer was not what is right for that fault. Played over http, and always
+    /// with new events.
+    #[arg(
+        long = "fault",
+        value_name = "FAULT",
+        value_parser = fault,
+        conflicts_with_all = ["count", "same", "headers"]
+    )]
+    faults: Vec<Fault>,
 
     /// Print a JSON object a line: {"status":…,"millis":…,"body":…,"event_type":…,"id":…}
     #[arg(long)]
@@ -68,6 +84,9 @@ pub(crate) struct Args {
 }
 
 pub(crate) fn run(args: Args, out: &mut impl Write) -> Result<(), Failure> {
+    if !args.faults.is_empty() {
+        return faulty::run(args, out);
+    }
     let provider = args.provider.provider;
     let timeout = args
         .timeout
@@ -75,7 +94,11 @@ pub(crate) fn run(args: Args, out: &mut impl Write) -> Result<(), Failure> {
         .unwrap_or(DEFAULT_TIMEOUT);
     let poster = Poster::new(&args.url, timeout)?;
     let mut signer = Signer::new(provider.clone(), args.secret.one()?).with_url(args.url);
-    if let Some((name, value)) = type_header(&provider, args.event.as_deref())? {
+    if let Some((name, value)) = args
+        .event
+        .as_deref()
+        .and_then(|event| type_header(&provider, event))
+    {
         signer = signer.with_header(name, value);
     }
     for (name, value) in &args.headers.parse_single()? {
@@ -141,12 +164,8 @@ impl Outgoing {
                 .ok_or_else(|| {
                     Failure::usage("the body cannot be made a new event: --same sends it as it is")
                 })?;
-            let Renewed {
-                body: text,
-                id_header,
-            } = renewed;
-            body = text.into();
-            if let Some((name, value)) = id_header {
+            body = renewed.body.into();
+            if let Some((name, value)) = renewed.id_header {
                 signer = signer.with_header(name, value);
             }
         }
@@ -163,7 +182,7 @@ impl Outgoing {
         };
         let value = self
             .headers
-            .get(provider.scheme().header())?
+            .get(provider.scheme().header()?)?
             .to_str()
             .ok()?;
         match scheme.prefix() {
@@ -251,25 +270,15 @@ fn known_events(provider: &Provider) -> String {
     }
 }
 
-/// The header that names the type, for providers that do so there alone.
-fn type_header(
-    provider: &Provider,
-    event: Option<&str>,
-) -> Result<Option<(http::HeaderName, HeaderValue)>, Failure> {
-    let mut places = provider.envelope().event_type().places();
-    let (Some(Place::Header(name)), None, Some(event)) = (places.next(), places.next(), event)
-    else {
-        return Ok(None);
-    };
-    let value = HeaderValue::try_from(event)
-        .map_err(|_| Failure::usage("--event is not fit to stand in a header"))?;
-    Ok(Some((name.clone(), value)))
-}
-
-fn seconds(text: &str) -> Result<Duration, String> {
-    text.parse()
-        .ok()
-        .and_then(|seconds| Duration::try_from_secs_f64(seconds).ok())
-        .filter(|timeout| !timeout.is_zero())
-        .ok_or_else(|| "give seconds, such as 10 or 0.5".to_owned())
+fn fault(name: &str) -> Result<Fault, String> {
+    name.parse().map_err(|_| {
+        let names = || Fault::ALL.into_iter().map(Fault::name);
+        match nearest(name, names()) {
+            Some(near) => format!("there is no such fault; did you mean {near}?"),
+            None => {
+                let names: Vec<_> = names().collect();
+                format!("there is no such fault: use one of {}", names.join(", "))
+            }
+        }
+    })
 }

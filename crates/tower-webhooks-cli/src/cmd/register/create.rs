@@ -1,0 +1,41 @@
+use std::io::Write;
+
+use tower_webhooks_registrar::ManagementApi;
+
+use super::{
+    api::Whose,
+    failure,
+    show::show,
+    wish::{SecretFileArg, WishArgs},
+};
+use crate::failure::Failure;
+
+/// Register a URL, whatever is registered already
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Example:
+  webhooks register create --provider mppcash --event transfer.settled \\
+    --url https://shop.example/mppcash/events --secret-file secret.txt")]
+pub(super) struct Args {
+    #[command(flatten)]
+    wish: WishArgs,
+    #[command(flatten)]
+    secret: SecretFileArg,
+}
+
+pub(super) async fn run(
+    args: Args,
+    api: &impl ManagementApi,
+    whose: Whose,
+    json: bool,
+    out: &mut impl Write,
+) -> Result<(), Failure> {
+    let given = args.secret.for_new(whose)?;
+    let mut wish = args.wish.wish();
+    if let Some(secret) = &given.secret {
+        wish = wish.with_secret(secret.clone());
+    }
+    let made = api.create(&wish).await.map_err(|error| failure(&error))?;
+    given.keep(made.secret.as_ref())?;
+    show("created", &made, json, out)
+}

@@ -1,0 +1,174 @@
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
+
+use tower_webhooks_core::Amount;
+use tower_webhooks_registrar::{Confidential, ConfidentialError, SecretFile, Wish};
+
+use super::api::Whose;
+use crate::failure::Failure;
+
+/// What is to be registered.
+#[derive(Debug, clap::Args)]
+pub(super) struct WishArgs {
+    /// Where deliveries go
+    #[arg(long)]
+    url: String,
+
+    /// An event type that is handled, or a pattern such as payment.*; may be repeated
+    #[arg(short, long = "event", value_name = "TYPE")]
+    events: Vec<String>,
+
+    /// Devdraft: its name, 3 to 100 characters
+    #[arg(long)]
+    name: Option<String>,
+
+    /// Devdraft: send nothing to it yet
+    #[arg(long)]
+    inactive: bool,
+
+    /// Devdraft: encrypt the bodies, in a form that is not public
+    #[arg(long)]
+    encrypted: bool,
+
+    /// MPPCash: the balance in USDC below which balance.low_threshold is sent
+    #[arg(long, value_name = "AMOUNT")]
+    low_balance_threshold_usdc: Option<Amount>,
+}
+
+impl WishArgs {
+    pub(super) fn wish(self) -> Wish {
+        let mut wish = Wish::new(self.url).with_events(self.events);
+        if let Some(name) = self.name {
+            wish = wish.with_name(name);
+        }
+        if self.inactive {
+            wish = wish.inactive();
+        }
+        if self.encrypted {
+            wish = wish.encrypted();
+        }
+        if let Some(threshold) = self.low_balance_threshold_usdc {
+            wish = wish.with_low_balance_threshold_usdc(threshold);
+        }
+        wish
+    }
+}
+
+/// Where the secret comes from, or goes.
+#[derive(Debug, clap::Args)]
+pub(super) struct SecretFileArg {
+    /// The secret's file: read if it is there, and else made with a new secret, readable for you
+    /// alone (0600)
+    ///
+    /// Without it the secret is WEBHOOK_SECRET's, or that of the file that WEBHOOK_SECRET_FILE names.
+    #[arg(long, value_name = "FILE")]
+    secret_file: Option<PathBuf>,
+}
+
+/// A secret, and the file that is to hold it once it is in use.
+pub(super) struct Given {
+    pub(super) secret: Option<Confidential>,
+    file: Option<SecretFile>,
+}
+
+impl SecretFileArg {
+    /// The secret to register with. MPPCash makes it up always, Devdraft if
+    /// none is chosen.
+    pub(super) fn for_new(&self, whose: Whose) -> Result<Given, Failure> {
+        let chosen = match (&self.secret_file, whose) {
+            (Some(path), Whose::MppCash) if path.exists() => {
+                let path = path.display();
+                let why =
+                    format!("{path} is there, and MPPCash makes up a new secret: name a new file");
+                return Err(Failure::usage(why));
+            }
+            (_, Whose::MppCash) => None,
+            _ => self.chosen()?,
+        };
+        if let Some(secret) = chosen {
+            return Ok(Given {
+                secret: Some(secret),
+                file: None,
+            });
+        }
+        let file = Some(self.prepare()?);
+        let secret = match whose {
+            Whose::MppCash | Whose::Devdraft => None,
+            _ => Some(Confidential::generate()),
+        };
+        Ok(Given { secret, file })
+    }
+
+    /// The same for a dry run, which keeps nothing.
+    pub(super) fn for_dry_run(&self, whose: Whose) -> Result<Given, Failure> {
+        let secret = match whose {
+            Whose::MppCash => None,
+            Whose::Devdraft => self.chosen()?,
+            _ => Some(self.chosen()?.unwrap_or_else(Confidential::generate)),
+        };
+        Ok(Given { secret, file: None })
+    }
+
+    /// The secret to change to.
+    pub(super) fn for_rotation(&self) -> Result<Given, Failure> {
+        match self.chosen()? {
+            Some(secret) => Ok(Given {
+                secret: Some(secret),
+                file: None,
+            }),
+            None => Ok(Given {
+                file: Some(self.prepare()?),
+                secret: Some(Confidential::generate()),
+            }),
+        }
+    }
+
+    fn chosen(&self) -> Result<Option<Confidential>, Failure> {
+        match &self.secret_file {
+            Some(path) if path.exists() => read(path).map(Some),
+            Some(_) => Ok(None),
+            None => chosen_secret(),
+        }
+    }
+
+    fn prepare(&self) -> Result<SecretFile, Failure> {
+        let Some(path) = &self.secret_file else {
+            let why = "the secret has no place to go: give --secret-file, or set WEBHOOK_SECRET";
+            return Err(Failure::usage(why));
+        };
+        SecretFile::prepare(path)
+            .map_err(|error| Failure::usage(format!("{} cannot be made: {error}", path.display())))
+    }
+}
+
+impl Given {
+    /// Keeps the secret that is in use now: the one that the provider made up,
+    /// or else ours.
+    pub(super) fn keep(self, made: Option<&Confidential>) -> Result<(), Failure> {
+        let (Some(file), Some(secret)) = (self.file, made.or(self.secret.as_ref())) else {
+            return Ok(());
+        };
+        file.keep(secret)
+            .map_err(|error| Failure::failed(format!("the secret cannot be kept: {error}")))
+    }
+}
+
+/// The secret of the environment, if there is one.
+pub(in crate::cmd) fn chosen_secret() -> Result<Option<Confidential>, Failure> {
+    match Confidential::from_env("WEBHOOK_SECRET") {
+        Ok(secret) => Ok(Some(secret)),
+        Err(ConfidentialError::NotSet(_)) => Ok(None),
+        Err(error) => Err(Failure::usage(error)),
+    }
+}
+
+fn read(path: &Path) -> Result<Confidential, Failure> {
+    let text = fs::read_to_string(path).map_err(|error| {
+        let path = path.display();
+        Failure::usage(format!("the secret's file {path} cannot be read: {error}"))
+    })?;
+    let text = text.strip_suffix('\n').unwrap_or(&text);
+    Ok(Confidential::new(text.strip_suffix('\r').unwrap_or(text)))
+}

@@ -1,0 +1,78 @@
+use std::{io::Write, path::PathBuf};
+
+use http::Method;
+use serde_json::{Value, json};
+use tower_webhooks_registrar::{Confidential, SecretFile};
+
+use super::console::At;
+use crate::failure::Failure;
+
+/// Register an endpoint as on the page of a provider's portal
+///
+/// For providers without a management API. The secret that the sandbox makes up goes to a file; with
+/// WEBHOOK_SECRET or WEBHOOK_SECRET_FILE set it is that one.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Example:
+  webhooks sandbox register --provider m2m --url http://127.0.0.1:3000/webhooks/m2m \\
+    --secret-file secret.txt")]
+pub(super) struct Args {
+    #[command(flatten)]
+    at: At,
+
+    /// Who is to send
+    #[arg(short, long, value_name = "NAME")]
+    provider: String,
+
+    /// Where deliveries go
+    #[arg(long)]
+    url: String,
+
+    /// An event type that is wanted; may be repeated [default: all]
+    #[arg(short, long = "event", value_name = "TYPE")]
+    events: Vec<String>,
+
+    /// A new file for the secret, readable for you alone
+    #[arg(long, value_name = "FILE")]
+    secret_file: Option<PathBuf>,
+
+    /// Print the registration as JSON, without its secret
+    #[arg(long)]
+    json: bool,
+}
+
+pub(super) async fn run(args: Args, out: &mut impl Write) -> Result<(), Failure> {
+    let chosen = crate::cmd::register::chosen_secret()?;
+    let file = match (&chosen, &args.secret_file) {
+        (_, Some(path)) => Some(SecretFile::prepare(path).map_err(|error| {
+            Failure::usage(format!("{} cannot be made: {error}", path.display()))
+        })?),
+        (Some(_), None) => None,
+        (None, None) => {
+            let why = "the secret has no place to go: give --secret-file, or set WEBHOOK_SECRET";
+            return Err(Failure::usage(why));
+        }
+    };
+    let wanted = json!({
+        "provider": args.provider,
+        "url": args.url,
+        "events": if args.events.is_empty() { Value::Null } else { args.events.into() },
+        "secret": chosen.as_ref().map(Confidential::expose),
+    });
+    let mut made = args
+        .at
+        .call(Method::POST, &["registrations"], Some(&wanted))
+        .await?;
+    let secret = made.as_object_mut().and_then(|made| made.remove("secret"));
+    if let (Some(file), Some(secret)) = (file, secret.as_ref().and_then(Value::as_str)) {
+        file.keep(&Confidential::new(secret))
+            .map_err(|error| Failure::failed(format!("the secret cannot be kept: {error}")))?;
+    }
+    if args.json {
+        writeln!(out, "{made}")?;
+    } else {
+        let id = made["id"].as_str().unwrap_or_default();
+        writeln!(out, "created {id} for {}", args.url)?;
+    }
+    Ok(())
+}

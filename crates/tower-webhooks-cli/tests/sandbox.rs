@@ -1,0 +1,396 @@
+//! `webhooks sandbox` and `webhooks register`, as a developer uses them: one
+//! process is the provider, others register and trigger.
+#![allow(clippy::unwrap_used, reason = "helpers of tests fail by a panic")]
+
+#[allow(dead_code, reason = "every test binary uses some of it")]
+mod support;
+
+use std::{
+    io::{BufRead as _, BufReader, Lines},
+    path::Path,
+    process::{Child, ChildStdout, Stdio},
+};
+
+use serde_json::{Value, json};
+use support::{Ran, SECRET, assert_one_line, finish, receiver::Receiver, webhooks};
+
+/// A sandbox that runs for as long as it is held.
+struct Sandbox {
+    base: String,
+    child: Child,
+    lines: Lines<BufReader<ChildStdout>>,
+}
+
+impl Sandbox {
+    fn start(options: &[&str]) -> Self {
+        let mut command = webhooks();
+        command
+            .args(["sandbox", "--listen", "127.0.0.1:0"])
+            .args(options);
+        let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
+        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        let first = lines.next().unwrap().unwrap();
+        let base = first.strip_prefix("listening on ").unwrap().to_owned();
+        Self { base, child, lines }
+    }
+
+    /// The next line that begins so.
+    fn line(&mut self, beginning: &str) -> String {
+        let mut lines = self.lines.by_ref().map(Result::unwrap);
+        lines.find(|line| line.starts_with(beginning)).unwrap()
+    }
+
+    /// A command for this sandbox.
+    fn ask(&self, arguments: &[&str]) -> Ran {
+        let mut command = webhooks();
+        command
+            .arg("sandbox")
+            .args(arguments)
+            .args(["--at", &self.base]);
+        finish(command, "")
+    }
+
+    /// A command for one of its management APIs, with the key that it shows.
+    fn register(&self, provider: &str, secret: Option<&str>, arguments: &[&str]) -> Ran {
+        let mut command = webhooks();
+        let base = format!("{}/{provider}", self.base);
+        command
+            .arg("register")
+            .args(arguments)
+            .args(["--provider", provider, "--base-url", &base])
+            .env("CRYPTOMATE_API_KEY", "cm_test_sandbox")
+            .env("DEVDRAFT_CLIENT_KEY", "ck_test_sandbox")
+            .env("DEVDRAFT_CLIENT_SECRET", "cs_test_sandbox")
+            .env("M2M_API_KEY", "m2m_test_sandbox")
+            .env("MONTERREY_API_KEY", "mk_test_sandbox")
+            .env("MPPCASH_API_KEY", "mpp_test_sandbox");
+        if let Some(secret) = secret {
+            command.env("WEBHOOK_SECRET", secret);
+        }
+        finish(command, "")
+    }
+}
+
+impl Drop for Sandbox {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn url(receiver: &Receiver) -> String {
+    format!("http://{}/hook", receiver.address)
+}
+
+fn path(folder: &Path, name: &str) -> String {
+    folder.join(name).to_str().unwrap().to_owned()
+}
+
+#[test]
+fn a_registered_endpoint_gets_what_is_triggered() {
+    let mut sandbox = Sandbox::start(&[]);
+    let keys = sandbox.line("monterrey: ");
+    assert!(
+        keys.ends_with("/monterrey; 6 attempts, as documented"),
+        "{keys}"
+    );
+    let receiver = Receiver::answering("OK");
+    let url = url(&receiver);
+    let ensure = ["ensure", "--url", &url, "--event", "payment.*"];
+    let ran = sandbox.register("monterrey", Some(SECRET), &ensure);
+    assert_eq!((ran.code, ran.stderr.as_str()), (0, ""), "{ran:?}");
+    assert!(ran.stdout.starts_with("created wh_"), "{ran:?}");
+    let ran = sandbox.register("monterrey", Some(SECRET), &ensure);
+    assert!(ran.stdout.starts_with("unchanged wh_"), "{ran:?}");
+
+    let trigger = [
+        "trigger",
+        "--provider",
+        "monterrey",
+        "--event",
+        "payment.confirmed",
+    ];
+    let ran = sandbox.ask(&[&trigger[..], &["--wait", "20", "--json"]].concat());
+    assert_eq!(ran.code, 0, "{ran:?}");
+    let dispatch: Value = serde_json::from_str(&ran.stdout).unwrap();
+    assert_eq!(dispatch["state"], "delivered");
+    let told = sandbox.line("dsp_");
+    assert!(
+        told.ends_with("attempt 1 answered 200; delivered"),
+        "{told}"
+    );
+    let deliveries = receiver.deliveries("monterrey");
+    assert_eq!(
+        deliveries[0].event().unwrap().event_type(),
+        "payment.confirmed"
+    );
+
+    let ran = sandbox.ask(&["redeliver", dispatch["id"].as_str().unwrap()]);
+    assert_eq!(ran.code, 0, "{ran:?}");
+    let ran = sandbox.ask(&["dispatches"]);
+    assert_eq!(ran.stdout.matches(": answered 200").count(), 2, "{ran:?}");
+    assert_eq!(receiver.deliveries("monterrey").len(), 2);
+}
+
+#[test]
+fn a_receiver_that_comes_back_gets_what_it_missed_once() {
+    let sandbox = Sandbox::start(&["--time-scale", "600"]);
+    // An address where nobody listens, until somebody does.
+    let address = {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        listener.local_addr().unwrap()
+    };
+    let url = format!("http://{address}/hook");
+    let ensure = ["ensure", "--url", &url, "--event", "payment.confirmed"];
+    assert_eq!(sandbox.register("monterrey", Some(SECRET), &ensure).code, 0);
+    let trigger = [
+        "trigger",
+        "--provider",
+        "monterrey",
+        "--event",
+        "payment.confirmed",
+    ];
+    let ran = sandbox.ask(&trigger);
+    assert_eq!(ran.code, 0, "{ran:?}");
+    let mut sandbox = sandbox;
+    assert!(sandbox.line("dsp_").ends_with("; pending"));
+    assert!(sandbox.line("dsp_").contains("attempt 2 broken"));
+    let receiver = Receiver::on(address);
+    let told = sandbox.line("dsp_");
+    assert!(
+        told.ends_with("attempt 3 answered 200; delivered"),
+        "{told}"
+    );
+    assert_eq!(receiver.deliveries("monterrey").len(), 1);
+}
+
+#[test]
+fn a_secret_goes_to_its_file_and_nowhere_else() {
+    let sandbox = Sandbox::start(&[]);
+    let folder = tempfile::tempdir().unwrap();
+    let receiver = Receiver::answering("OK");
+    let url = url(&receiver);
+    for (provider, options) in [
+        ("mppcash", &["--event", "*"][..]),
+        ("monterrey", &["--event", "*"]),
+        ("cryptomate", &[]),
+        ("devdraft", &["--name", "Orders"]),
+    ] {
+        let file = path(folder.path(), &format!("{provider}.txt"));
+        let create = ["create", "--url", &url, "--json", "--secret-file", &file];
+        let ran = sandbox.register(provider, None, &[&create[..], options].concat());
+        assert_eq!((ran.code, ran.stderr.as_str()), (0, ""), "{provider}");
+        let secret = std::fs::read_to_string(&file).unwrap();
+        assert!(
+            secret.starts_with("whsec_") && secret.ends_with('\n'),
+            "{provider}"
+        );
+        assert!(!ran.stdout.contains("whsec_"), "{ran:?}");
+        #[cfg(unix)]
+        {
+            use std::os::unix::fs::PermissionsExt as _;
+            let mode = std::fs::metadata(&file).unwrap().permissions().mode();
+            assert_eq!(mode & 0o777, 0o600, "{provider}");
+        }
+        // Without a place for it, nothing is asked of the provider.
+        let create = ["create", "--url", &url];
+        let ran = sandbox.register(provider, None, &[&create[..], options].concat());
+        assert_one_line(&ran, 2, "the secret has no place to go");
+    }
+    // A file that is there holds the secret, so that a second run is the same.
+    let file = path(folder.path(), "monterrey.txt");
+    let again = [
+        "ensure",
+        "--url",
+        &url,
+        "--event",
+        "*",
+        "--secret-file",
+        &file,
+    ];
+    let ran = sandbox.register("monterrey", None, &again);
+    assert!(ran.stdout.starts_with("unchanged "), "{ran:?}");
+    let file = path(folder.path(), "mppcash.txt");
+    let again = [
+        "create",
+        "--url",
+        &url,
+        "--event",
+        "*",
+        "--secret-file",
+        &file,
+    ];
+    let ran = sandbox.register("mppcash", None, &again);
+    assert_one_line(&ran, 2, "MPPCash makes up a new secret");
+}
+
+#[test]
+fn devdrafts_registrations_are_listed_shown_changed_rotated_and_deleted() {
+    let sandbox = Sandbox::start(&[]);
+    let url = "http://127.0.0.1:9/hook";
+    let create = ["create", "--url", url, "--name", "Orders", "--json"];
+    let ran = sandbox.register("devdraft", Some(SECRET), &create);
+    let made: Value = serde_json::from_str(&ran.stdout).unwrap();
+    let id = made["id"].as_str().unwrap();
+    let ran = sandbox.register("devdraft", None, &["list", "--json"]);
+    let listed: Value = serde_json::from_str(&ran.stdout).unwrap();
+    assert_eq!(listed, json!([made]));
+    let update = ["update", id, "--url", url, "--name", "Paid", "--inactive"];
+    let ran = sandbox.register("devdraft", None, &update);
+    let expected = format!("updated {id} {url} Paid (inactive)\n");
+    assert_eq!((ran.code, ran.stdout), (0, expected));
+    let folder = tempfile::tempdir().unwrap();
+    let file = path(folder.path(), "new.txt");
+    let ran = sandbox.register("devdraft", None, &["rotate", id, "--secret-file", &file]);
+    assert_eq!(ran.code, 0, "{ran:?}");
+    assert!(
+        std::fs::read_to_string(&file)
+            .unwrap()
+            .starts_with("whsec_")
+    );
+    assert_eq!(sandbox.register("devdraft", None, &["get", id]).code, 0);
+    let ran = sandbox.register("devdraft", None, &["delete", id]);
+    assert_eq!((ran.code, ran.stdout), (0, format!("deleted {id}\n")));
+    let ran = sandbox.register("devdraft", None, &["get", id]);
+    assert_one_line(&ran, 1, "the provider answered 404");
+}
+
+#[test]
+fn what_is_not_documented_is_unsupported_unless_forced() {
+    let sandbox = Sandbox::start(&[]);
+    let url = "http://127.0.0.1:9/hook";
+    let ensure = ["ensure", "--url", url];
+    let ran = sandbox.register("cryptomate", Some(SECRET), &ensure);
+    assert_one_line(&ran, 1, "--force-create registers without looking");
+    let forced = [&ensure[..], &["--force-create"]].concat();
+    let ran = sandbox.register("cryptomate", Some(SECRET), &forced);
+    assert_eq!(ran.code, 0, "{ran:?}");
+    for arguments in [&forced[..], &ensure[..]] {
+        let ran = sandbox.register("m2m", Some(SECRET), arguments);
+        assert_one_line(&ran, 1, "use its portal");
+    }
+    for (provider, command) in [
+        ("mppcash", &["list"][..]),
+        ("monterrey", &["get", "wh_1"]),
+        ("monterrey", &["rotate", "wh_1"]),
+        ("m2m", &["delete", "link_1"]),
+    ] {
+        let ran = sandbox.register(provider, None, command);
+        assert_one_line(&ran, 1, "the provider documents no call to");
+    }
+}
+
+#[test]
+fn wrong_use_of_either_is_explained_in_one_line() {
+    let sandbox = Sandbox::start(&[]);
+    let url = "http://127.0.0.1:9/hook";
+    let confirmed = ["create", "--url", url, "--event", "payment.confirmed"];
+    for (provider, arguments, words) in [
+        (
+            "monterrey",
+            &["create", "--url", url][..],
+            "events is empty",
+        ),
+        (
+            "monterrey",
+            &["create", "--url", url, "--event", "payment.lost"],
+            "no event type of monterrey",
+        ),
+        (
+            "monterrey",
+            &["create", "--url", "http://shop.example", "--event", "*"],
+            "url must be https",
+        ),
+        ("devdraft", &["create", "--url", url], "name is missing"),
+    ] {
+        let ran = sandbox.register(provider, Some(SECRET), arguments);
+        assert_one_line(&ran, 2, words);
+    }
+    let mut no_key = webhooks();
+    no_key
+        .arg("register")
+        .args(confirmed)
+        .args(["--provider", "monterrey"]);
+    assert_one_line(&finish(no_key, ""), 2, "MONTERREY_API_KEY is not set");
+    let mut no_provider = webhooks();
+    no_provider.args(["register", "list"]);
+    assert_one_line(&finish(no_provider, ""), 2, "whose API? give --provider");
+    let mut plain = webhooks();
+    plain
+        .args(["register", "list", "--provider", "monterrey"])
+        .args(["--base-url", "http://api.monterrey.example"])
+        .env("MONTERREY_API_KEY", SECRET);
+    assert_one_line(&finish(plain, ""), 2, "base_url must be https");
+
+    let ran = sandbox.ask(&[
+        "trigger",
+        "--provider",
+        "monterrey",
+        "--event",
+        "payment.confirmed",
+    ]);
+    assert_one_line(
+        &ran,
+        1,
+        "nobody registered for payment.confirmed of monterrey",
+    );
+    let ran = sandbox.ask(&["trigger", "--provider", "acme", "--event", "x"]);
+    assert_one_line(&ran, 1, "there is no provider acme");
+    let ran = sandbox.ask(&["redeliver", "dsp_none"]);
+    assert_one_line(&ran, 1, "there is no such dispatch");
+    let mut away = webhooks();
+    away.args(["sandbox", "dispatches", "--at", "http://127.0.0.1:9"]);
+    assert_one_line(&finish(away, ""), 1, "no sandbox answers");
+    let mut scale = webhooks();
+    scale.args(["sandbox", "--time-scale", "0"]);
+    assert_one_line(&finish(scale, ""), 2, "give a number above 0");
+}
+
+#[test]
+fn a_portals_page_is_a_command() {
+    let sandbox = Sandbox::start(&[]);
+    let receiver = Receiver::answering("OK");
+    let folder = tempfile::tempdir().unwrap();
+    let file = path(folder.path(), "m2m.txt");
+    let url = url(&receiver);
+    let register = [
+        "register",
+        "--provider",
+        "m2m",
+        "--url",
+        &url,
+        "--secret-file",
+        &file,
+    ];
+    let ran = sandbox.ask(&register);
+    assert!(ran.stdout.starts_with("created wh_"), "{ran:?}");
+    assert!(
+        std::fs::read_to_string(&file)
+            .unwrap()
+            .starts_with("whsec_")
+    );
+    let trigger = [
+        "trigger",
+        "--provider",
+        "m2m",
+        "--event",
+        "link.opened",
+        "--wait",
+        "20",
+    ];
+    let ran = sandbox.ask(&trigger);
+    assert_eq!(ran.code, 0, "{ran:?}");
+    assert_eq!(receiver.received.lock().unwrap().len(), 1);
+}
+
+#[cfg(unix)]
+#[test]
+fn a_sandbox_told_to_stop_ends_well() {
+    let mut sandbox = Sandbox::start(&[]);
+    let id = sandbox.child.id().to_string();
+    let told = std::process::Command::new("kill")
+        .args(["-TERM", &id])
+        .status();
+    assert!(told.unwrap().success());
+    assert_eq!(sandbox.child.wait().unwrap().code(), Some(0));
+}
