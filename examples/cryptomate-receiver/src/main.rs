@@ -2,11 +2,11 @@
 
 use std::{env, io, io::IsTerminal as _};
 
-use anyhow::{Context as _, bail};
+use anyhow::Context as _;
 use cryptomate_receiver::{Logged, PATH, app};
 use tokio::net::TcpListener;
 use tower_webhooks::{
-    Amount, Inbox, MemoryInbox, Secrets, SqliteInbox, Webhooks,
+    Amount, InboxPlace, Role, Secrets, Webhooks,
     serve::{Server, health, print_handled, prometheus},
 };
 use tracing_subscriber::{EnvFilter, filter::LevelFilter};
@@ -25,8 +25,11 @@ async fn main() -> anyhow::Result<()> {
     let secrets = Secrets::from_env("WEBHOOK_SECRET")?;
     let limit = env::var("CARD_LIMIT_USD").unwrap_or_else(|_| "100".to_owned());
     let limit_usd: Amount = limit.parse().context("CARD_LIMIT_USD")?;
-    let builder = Webhooks::builder().on_done(print_handled);
-    let (app, webhooks) = app(secrets, Logged { limit_usd }, inbox().await?, builder).await?;
+    let inbox = InboxPlace::from_env("INBOX")?.open().await?;
+    let builder = Webhooks::builder()
+        .with_role(Role::from_env("ROLE")?)
+        .on_done(print_handled);
+    let (app, webhooks) = app(secrets, Logged { limit_usd }, inbox, builder).await?;
     let app = app.merge(health(&webhooks)).route("/metrics", metrics);
 
     let address = env::var("BIND_ADDR").unwrap_or_else(|_| "127.0.0.1:3000".to_owned());
@@ -36,16 +39,4 @@ async fn main() -> anyhow::Result<()> {
     tracing::info!(address = %listener.local_addr()?, path = PATH, "listening");
     Server::new(listener).serve(app, webhooks).await?;
     Ok(())
-}
-
-/// The inbox that `INBOX` names: a file, or `memory`, which loses what a crash
-/// interrupts.
-async fn inbox() -> anyhow::Result<Box<dyn Inbox>> {
-    let name = env::var_os("INBOX").unwrap_or_else(|| "webhooks.db".into());
-    match name.to_str() {
-        Some("memory") => Ok(Box::new(MemoryInbox::new())),
-        // It would hold a password: the error does not show it.
-        Some(url) if url.contains("://") => bail!("INBOX: no servers yet, but files and `memory`"),
-        _ => Ok(Box::new(SqliteInbox::open(name).await?)),
-    }
 }

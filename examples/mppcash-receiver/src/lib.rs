@@ -2,31 +2,30 @@
 //! were expected, records settlements, warns of a session's cap, and tops an
 //! account up when it runs low.
 //!
-//! What happens then goes through [`Billing`], [`Alerts`] and [`TopUp`]: put
-//! your own in the place of [`rows`] and [`Logged`]. A handler may run more than
-//! once for one event, after a crash or a failure: alerts and top-ups get a key
-//! that is the same each time, and the rows of the books commit together with
-//! the job that makes them.
+//! What happens then goes through [`books`], [`Alerts`] and [`TopUp`]: put your
+//! own in the place of [`Logged`]. A handler may run more than once for one event,
+//! after a crash or a failure: alerts and top-ups get a key that is the same each
+//! time, and the rows of the books commit together with the job that makes them.
+
+pub mod books;
 
 use std::sync::Arc;
 
 use axum::{Router, extract::State, routing::post};
 use tower_webhooks::providers::mppcash::{
-    BalanceLowThreshold, SessionCapWarning, SessionSettled, TransferRejected, TransferSettled,
+    BalanceLowThreshold, SessionCapWarning, TransferRejected, TransferSettled,
 };
 use tower_webhooks::{
-    Amount, Completion, Endpoint, Event, EventRouter, HandlerError, Inbox, Secrets, Webhooks,
-    WebhooksBuilder, ack, providers, sqlite::SqliteWork,
+    Amount, Endpoint, Event, EventRouter, HandlerError, Inbox, Secrets, Webhooks, WebhooksBuilder,
+    ack, providers,
 };
+
+use books::Books;
 
 /// Where MPPCash posts to.
 pub const PATH: &str = "/mppcash/events";
 
 type Done = Result<(), HandlerError>;
-
-/// Keeps the books: what records a settlement, to commit as its job ends. It
-/// must be of the inbox's kind, as [`rows`] is; [`logged`] goes with any.
-pub type Billing = fn(SessionSettled) -> Completion;
 
 /// Wakes people.
 pub trait Alerts: Clone + Send + Sync + 'static {
@@ -49,8 +48,8 @@ pub trait TopUp: Clone + Send + Sync + 'static {
 /// What the handlers have in common.
 #[derive(Debug, Clone)]
 pub struct Desk<E> {
-    /// Who keeps the books.
-    pub billing: Billing,
+    /// Where the books are.
+    pub books: Books,
     /// Who does the rest.
     pub effects: E,
     /// How many USDC a low account gets; `None` leaves that to people.
@@ -71,10 +70,14 @@ pub async fn app<E: Alerts + TopUp>(
     let events = EventRouter::new()
         .on_event(settled)
         .on_event(rejected::<E>)
-        .on_event(session::<E>)
         .on_event(cap_warning)
-        .on_event(low::<E>)
-        .with_state(desk);
+        .on_event(low::<E>);
+    let events = match desk.books {
+        Books::File => events.on_event(books::in_file),
+        Books::Log => events.on_event(books::in_log),
+        Books::Postgres => events.on_event(books::in_postgres),
+    };
+    let events = events.with_state(desk);
     let endpoint = Endpoint::new("mppcash", providers::mppcash(), secrets).events(events);
     let webhooks = builder.start(inbox, [endpoint]).await?;
     let app = Router::new().route(PATH, post(ack).layer(webhooks.layer("mppcash")?));
@@ -95,10 +98,6 @@ async fn rejected<E: Alerts>(State(desk): State<Desk<E>>, event: Event<TransferR
     desk.effects.alert(event.id(), &title, reason).await
 }
 
-async fn session<E: Alerts>(at: State<Desk<E>>, event: Event<SessionSettled>) -> Completion {
-    (at.billing)(event.data)
-}
-
 async fn cap_warning(event: Event<SessionCapWarning>) {
     tracing::warn!(warning = ?event.data, "a session nears its cap");
 }
@@ -112,27 +111,6 @@ async fn low<E: Alerts + TopUp>(at: State<Desk<E>>, event: Event<BalanceLowThres
         at.effects.top_up(key, to, usdc).await?;
     }
     Ok(())
-}
-
-/// The tables of [`rows`]. Amounts are text, which keeps their digits.
-pub const TABLES: &str = "CREATE TABLE IF NOT EXISTS settlement (session_id TEXT PRIMARY KEY,
-    settled_usdc TEXT NOT NULL, tx_signature TEXT NOT NULL) STRICT, WITHOUT ROWID";
-
-/// Keeps the books in the inbox's own file: a settlement's row and its job's
-/// completion commit together, or neither does. A session settles once: another
-/// settlement of it fails, and ends as a dead job that somebody looks at.
-pub fn rows(settled: SessionSettled) -> Completion {
-    let usdc = settled.settled_usdc.to_string();
-    let row = [settled.session_id, usdc, settled.tx_signature];
-    let insert = "INSERT INTO settlement VALUES (?1, ?2, ?3)";
-    let work = SqliteWork::new(move |tx| tx.execute(insert, row).map(drop));
-    Completion::with_work(work.into())
-}
-
-/// Logs settlements, where the inbox has no place for rows.
-pub fn logged(settled: SessionSettled) -> Completion {
-    tracing::info!(session = settled.session_id, usdc = %settled.settled_usdc, "settled");
-    Completion::new()
 }
 
 /// Logs what would happen. To be replaced.

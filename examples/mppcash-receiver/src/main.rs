@@ -2,11 +2,14 @@
 
 use std::{env, io, io::IsTerminal as _};
 
-use anyhow::{Context as _, bail};
-use mppcash_receiver::{Billing, Desk, Logged, PATH, TABLES, app, logged, rows};
+use anyhow::Context as _;
+use mppcash_receiver::{
+    Desk, Logged, PATH, app,
+    books::{Books, TABLES},
+};
 use tokio::net::TcpListener;
 use tower_webhooks::{
-    Amount, DeadJob, Inbox, MemoryInbox, Secrets, SqliteInbox, Webhooks,
+    Amount, DeadJob, Inbox, InboxPlace, PostgresInbox, Role, Secrets, SqliteInbox, Webhooks,
     serve::{Server, health, print_handled, prometheus},
 };
 use tracing_subscriber::{EnvFilter, filter::LevelFilter};
@@ -26,15 +29,18 @@ async fn main() -> anyhow::Result<()> {
     let enabled = env::var("AUTO_TOPUP_ENABLED").is_ok_and(|value| value == "true");
     let amount = env::var("TOP_UP_AMOUNT_USDC").unwrap_or_else(|_| "50".to_owned());
     let amount: Amount = amount.parse().context("TOP_UP_AMOUNT_USDC")?;
-    let ((inbox, billing), effects, top_up) = (inbox().await?, Logged, enabled.then_some(amount));
+    let ((inbox, books), effects, top_up) = (inbox().await?, Logged, enabled.then_some(amount));
     let desk = Desk {
-        billing,
+        books,
         effects,
         top_up,
     };
     let gave_up =
         |job: &DeadJob| tracing::error!(handler = %job.handler, error = %job.error, "gave up");
-    let builder = Webhooks::builder().on_done(print_handled).on_dead(gave_up);
+    let builder = Webhooks::builder()
+        .with_role(Role::from_env("ROLE")?)
+        .on_done(print_handled)
+        .on_dead(gave_up);
     let (app, webhooks) = app(secrets, desk, inbox, builder).await?;
     let app = app.merge(health(&webhooks)).route("/metrics", metrics);
 
@@ -45,15 +51,17 @@ async fn main() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The inbox that `INBOX` names, and who keeps the books with it: a file has
-/// rows for them, `memory` loses what a crash interrupts.
-async fn inbox() -> anyhow::Result<(Box<dyn Inbox>, Billing)> {
-    let name = env::var_os("INBOX").unwrap_or_else(|| "webhooks.db".into());
-    let file = SqliteInbox::builder(&name).with_tables(TABLES);
-    match name.to_str() {
-        Some("memory") => Ok((Box::new(MemoryInbox::new()), logged)),
-        // It would hold a password: the error does not show it.
-        Some(url) if url.contains("://") => bail!("INBOX: no servers yet, but files and `memory`"),
-        _ => Ok((Box::new(file.open().await?), rows)),
-    }
+/// The inbox that `INBOX` names, with the books beside it where it has rows.
+async fn inbox() -> anyhow::Result<(Box<dyn Inbox>, Books)> {
+    Ok(match InboxPlace::from_env("INBOX")? {
+        InboxPlace::File(path) => {
+            let file = SqliteInbox::builder(path).with_tables(TABLES);
+            (Box::new(file.open().await?), Books::File)
+        }
+        InboxPlace::Postgres(url) => {
+            let server = PostgresInbox::builder(url).with_tables(TABLES);
+            (Box::new(server.open().await?), Books::Postgres)
+        }
+        other => (other.open().await?, Books::Log),
+    })
 }

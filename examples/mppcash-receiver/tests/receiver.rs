@@ -8,7 +8,10 @@ use std::{
 
 use axum::{Router, body::Body};
 use http::{Request, StatusCode};
-use mppcash_receiver::{Alerts, Billing, Desk, PATH, TABLES, TopUp, app, logged, rows};
+use mppcash_receiver::{
+    Alerts, Desk, PATH, TopUp, app,
+    books::{Books, TABLES},
+};
 use tokio::time::timeout;
 use tower::ServiceExt as _;
 use tower_webhooks::{
@@ -55,13 +58,13 @@ struct Shop {
 
 impl Shop {
     async fn open(top_up: Option<u64>) -> Self {
-        Self::open_with(MemoryInbox::new(), logged, top_up).await
+        Self::open_with(MemoryInbox::new(), Books::Log, top_up).await
     }
 
-    async fn open_with(inbox: impl Inbox, billing: Billing, top_up: Option<u64>) -> Self {
+    async fn open_with(inbox: impl Inbox, books: Books, top_up: Option<u64>) -> Self {
         let (runs, book) = (Runs::new(), Book::default());
         let desk = Desk {
-            billing,
+            books,
             effects: book.clone(),
             top_up: top_up.map(Amount::from),
         };
@@ -111,7 +114,7 @@ async fn a_settlement_is_one_row_however_often_it_comes() {
     let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
     let file = folder.path().join("webhooks.db");
     let inbox = SqliteInbox::builder(&file).with_tables(TABLES);
-    let shop = Shop::open_with(inbox.open().await.unwrap(), rows, None).await;
+    let shop = Shop::open_with(inbox.open().await.unwrap(), Books::File, None).await;
     shop.receive("session.settled", SETTLED).await;
     let again = format!(r#"{{"type":"session.settled","data":{SETTLED}}}"#);
     assert_eq!(
