@@ -2,12 +2,14 @@
 
 use std::{
     collections::{BTreeMap, HashMap},
+    ffi::OsStr,
     io::Write as _,
     net::SocketAddr,
-    path::PathBuf,
+    os::unix::process::ExitStatusExt as _,
+    path::{Path, PathBuf},
     process::{Command, Output, Stdio},
     sync::{Arc, Mutex, OnceLock},
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use serde_json::Value;
@@ -17,9 +19,10 @@ use tokio::{
     process::{Child, ChildStdout},
     sync::oneshot,
     task::JoinHandle,
+    time::timeout,
 };
 
-use crate::soon;
+use crate::{Schema, soon};
 
 /// The packages of the receivers.
 pub const RECEIVERS: [&str; 5] = [
@@ -29,6 +32,9 @@ pub const RECEIVERS: [&str; 5] = [
     "monterrey-receiver",
     "mppcash-receiver",
 ];
+
+/// What `abort` ends a process with, on every Unix.
+const SIGABRT: i32 = 6;
 
 /// A running receiver.
 #[derive(Debug)]
@@ -52,8 +58,17 @@ impl Receiver {
     ///
     /// When it does not start.
     pub async fn start(package: &str, secret: &str, environment: &[(&str, &str)]) -> Self {
+        Self::start_program(&programs()[package], secret, environment).await
+    }
+
+    /// Starts a receiver of the tests' own, in the same way.
+    ///
+    /// # Panics
+    ///
+    /// When it does not start.
+    pub async fn start_program(program: &Path, secret: &str, environment: &[(&str, &str)]) -> Self {
         let folder = disk_folder();
-        let mut command = command(package, secret);
+        let mut command = command(program, secret);
         command.env("INBOX", folder.path().join("webhooks.db"));
         let started = Instant::now();
         let mut child = command.envs(environment.iter().copied()).spawn().unwrap();
@@ -63,7 +78,11 @@ impl Receiver {
         let log = child.stderr.take().unwrap();
         tokio::spawn(follow(log, Arc::clone(&logged), listening));
         let Ok(address) = soon(address).await else {
-            panic!("{package} did not start: {}", logged.lock().unwrap());
+            panic!(
+                "{} did not start: {}",
+                program.display(),
+                logged.lock().unwrap()
+            );
         };
         Self {
             child,
@@ -87,11 +106,34 @@ impl Receiver {
         secret: &str,
         environment: &[(&str, &str)],
     ) -> (Option<i32>, String) {
-        let mut command = command(package, secret);
+        let mut command = command(&programs()[package], secret);
         let ended = command.envs(environment.iter().copied()).output();
         let ended = soon(ended).await.unwrap();
         let logged = String::from_utf8(ended.stderr).unwrap();
         (ended.status.code(), logged)
+    }
+
+    /// Starts one that must end itself, as a crash does, and waits until it has.
+    ///
+    /// # Panics
+    ///
+    /// When it goes on, or ends otherwise.
+    pub async fn aborts(program: &Path, secret: &str, environment: &[(&str, &str)]) {
+        let mut command = command(program, secret);
+        let ended = command.envs(environment.iter().copied()).output();
+        let ended = soon(ended).await.unwrap();
+        let logged = String::from_utf8_lossy(&ended.stderr);
+        assert_eq!(ended.status.signal(), Some(SIGABRT), "{logged}");
+    }
+
+    /// Its process's id.
+    ///
+    /// # Panics
+    ///
+    /// When it has ended.
+    #[must_use]
+    pub fn pid(&self) -> u32 {
+        self.child.id().unwrap()
     }
 
     /// Posts with curl; returns status and body.
@@ -151,6 +193,16 @@ impl Receiver {
         tokio::spawn(rest_of(self.lines.take().unwrap()))
     }
 
+    /// What it has logged so far.
+    ///
+    /// # Panics
+    ///
+    /// When the one who reads it has panicked.
+    #[must_use]
+    pub fn logged(&self) -> String {
+        self.logged.lock().unwrap().clone()
+    }
+
     /// Asks it to stop, as a service manager does.
     ///
     /// # Panics
@@ -158,7 +210,7 @@ impl Receiver {
     /// When it has ended.
     pub fn terminate(&self) {
         let mut kill = Command::new("kill");
-        kill.args(["-TERM", &self.child.id().unwrap().to_string()]);
+        kill.args(["-TERM", &self.pid().to_string()]);
         assert!(pipe(kill, b"").status.success());
     }
 
@@ -172,8 +224,21 @@ impl Receiver {
         self.child.kill().await.unwrap();
     }
 
-    /// Waits for its end, which must be a good one; it must not have logged
-    /// its secret.
+    /// Waits until it has ended itself, as a crash does.
+    ///
+    /// # Panics
+    ///
+    /// When it goes on for a minute, or ends otherwise.
+    pub async fn aborted(&mut self) {
+        // It passes a rare point often, on a machine that may have much to do.
+        let most = Duration::from_secs(60);
+        let status = timeout(most, self.child.wait()).await.unwrap().unwrap();
+        let logged = self.logged.lock().unwrap();
+        assert_eq!(status.signal(), Some(SIGABRT), "{status}: {logged}");
+    }
+
+    /// Waits for its end, which must be a good one; it must have logged neither its
+    /// secret nor its database's password.
     ///
     /// # Panics
     ///
@@ -182,6 +247,7 @@ impl Receiver {
         assert!(soon(self.child.wait()).await.unwrap().success());
         let logged = self.logged.lock().unwrap();
         assert!(!logged.contains(&self.secret), "{logged}");
+        assert!(!logged.contains(Schema::PASSWORD), "{logged}");
     }
 
     /// Stops it; returns the lines that were left.
@@ -196,8 +262,8 @@ impl Receiver {
     }
 }
 
-fn command(package: &str, secret: &str) -> tokio::process::Command {
-    let mut command = tokio::process::Command::new(&programs()[package]);
+fn command(program: &Path, secret: &str) -> tokio::process::Command {
+    let mut command = tokio::process::Command::new(program);
     command
         .env_clear()
         .envs([("BIND_ADDR", "127.0.0.1:0"), ("NO_COLOR", "1")])
@@ -254,36 +320,61 @@ async fn follow(
     }
 }
 
-/// The receivers' programs, built once.
+/// Runs the `webhooks` command with these arguments, separated by spaces, on the
+/// inbox that this names; returns what it printed.
+///
+/// # Panics
+///
+/// When it fails.
+#[must_use]
+pub fn webhooks(inbox: impl AsRef<OsStr>, arguments: &str) -> String {
+    static COMMAND: OnceLock<HashMap<String, PathBuf>> = OnceLock::new();
+    let programs = COMMAND.get_or_init(|| build(&["tower-webhooks-cli"]));
+    let mut command = Command::new(&programs["webhooks"]);
+    command.args(arguments.split_whitespace());
+    command.env_clear().env("INBOX", inbox);
+    let ran = pipe(command, b"");
+    let said = String::from_utf8_lossy(&ran.stderr);
+    assert!(ran.status.success(), "{arguments}: {said}");
+    String::from_utf8(ran.stdout).unwrap()
+}
+
+/// The receivers' programs, built once, as these tests are.
 fn programs() -> &'static HashMap<String, PathBuf> {
     static PROGRAMS: OnceLock<HashMap<String, PathBuf>> = OnceLock::new();
-    PROGRAMS.get_or_init(|| {
-        let mut cargo = Command::new(env!("CARGO"));
-        cargo.args([
-            "build",
-            "--bins",
-            "--message-format=json-render-diagnostics",
-        ]);
-        cargo.args(RECEIVERS.iter().flat_map(|package| ["--package", package]));
-        let output = pipe(cargo, b"");
-        assert!(
-            output.status.success(),
-            "{}",
-            String::from_utf8_lossy(&output.stderr)
-        );
-        let programs: HashMap<_, _> = String::from_utf8(output.stdout)
-            .unwrap()
-            .lines()
-            .filter_map(|line| {
-                let message: BTreeMap<String, Value> = serde_json::from_str(line).ok()?;
-                let program = message.get("executable")?.as_str()?;
-                let name = message["target"]["name"].as_str()?;
-                Some((name.to_owned(), PathBuf::from(program)))
-            })
-            .collect();
-        assert_eq!(programs.len(), RECEIVERS.len(), "{programs:?}");
-        programs
-    })
+    PROGRAMS.get_or_init(|| build(&RECEIVERS))
+}
+
+/// The program of each of these packages, by its name.
+fn build(packages: &[&str]) -> HashMap<String, PathBuf> {
+    let mut cargo = Command::new(env!("CARGO"));
+    cargo.args([
+        "build",
+        "--bins",
+        "--message-format=json-render-diagnostics",
+    ]);
+    if !cfg!(debug_assertions) {
+        cargo.arg("--release");
+    }
+    cargo.args(packages.iter().flat_map(|package| ["--package", package]));
+    let output = pipe(cargo, b"");
+    assert!(
+        output.status.success(),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    let programs: HashMap<_, _> = String::from_utf8(output.stdout)
+        .unwrap()
+        .lines()
+        .filter_map(|line| {
+            let message: BTreeMap<String, Value> = serde_json::from_str(line).ok()?;
+            let program = message.get("executable")?.as_str()?;
+            let name = message["target"]["name"].as_str()?;
+            Some((name.to_owned(), PathBuf::from(program)))
+        })
+        .collect();
+    assert_eq!(programs.len(), packages.len(), "{programs:?}");
+    programs
 }
 
 /// `printf %s CONTENT | openssl dgst -sha256 -hmac SECRET`

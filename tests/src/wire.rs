@@ -7,7 +7,7 @@ use bytes::Bytes;
 use http::Request;
 use http_body_util::BodyExt as _;
 use tokio::{
-    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    io::{AsyncReadExt as _, AsyncWriteExt as _, BufReader},
     net::{TcpListener, TcpStream},
     task::JoinHandle,
 };
@@ -47,7 +47,7 @@ impl Server {
     /// Sends bytes on a connection of their own, and with `finish` nothing
     /// more; returns what comes back until the server closes.
     pub async fn exchange(&self, bytes: &[u8], finish: bool) -> Vec<u8> {
-        let (mut from, mut to) = self.connect().await.0.into_split();
+        let (mut from, mut to) = self.connect().await.0.into_inner().into_split();
         let mut answer = Vec::new();
         // Both at once: an answer that overtakes the request's end would be
         // lost with the reset that follows it. Either side may be cut off.
@@ -72,7 +72,7 @@ impl Drop for Server {
 
 /// One connection.
 #[derive(Debug)]
-pub struct Wire(TcpStream);
+pub struct Wire(BufReader<TcpStream>);
 
 impl Wire {
     /// A connection to that address.
@@ -81,7 +81,9 @@ impl Wire {
     ///
     /// When nobody listens there.
     pub async fn connect(address: SocketAddr) -> Self {
-        Self(soon(TcpStream::connect(address)).await.unwrap())
+        Self(BufReader::new(
+            soon(TcpStream::connect(address)).await.unwrap(),
+        ))
     }
 
     /// Sends bytes. A server that has closed takes no more of them; what it

@@ -14,7 +14,7 @@ use std::{
 use axum::{Json, body::Body};
 use bytes::Bytes;
 use futures_util::{StreamExt as _, stream};
-use http::{Request, request::Parts};
+use http::{HeaderName, HeaderValue, Request, request::Parts};
 use serde_json::{Value, json};
 use tower_webhooks::{
     Decide, Endpoint, Event, EventRouter, Job, RejectionKind, SecretSource, Secrets, Tenant, Text,
@@ -105,6 +105,53 @@ async fn what_is_captured_is_a_duplicate_for_as_long_as_it_is_fresh() {
         acme.ask(again()).await.summary(),
         refused(401, RejectionKind::TimestampStale)
     );
+}
+
+#[tokio::test]
+async fn a_captured_body_sent_ahead_under_a_coming_id_keeps_nothing_from_its_handlers() {
+    let id = HeaderName::from_static("x-acme-id");
+    let provider = acme().with_envelope(Envelope::new("/type").with_id(id.clone()));
+    assert!(!provider.binds_id());
+    let acme = Acme::start_with(
+        Form::Terminal,
+        |builder| builder,
+        |_| {
+            let secrets = Secrets::new(tower_webhooks_tests::SECRET).unwrap();
+            Endpoint::new("acme", provider, secrets)
+                .events(EventRouter::new().on("*", |_: Job| async {}))
+        },
+    )
+    .await;
+    let send = async |named: &'static str, number: u8| {
+        let mut request = acme.signed(format!(r#"{{"type":"order.paid","n":{number}}}"#));
+        let value = HeaderValue::from_static(named);
+        request.headers_mut().insert(id.clone(), value);
+        assert_eq!(acme.ask(request).await.summary(), ACCEPTED);
+    };
+    let mut handled = Vec::new();
+    let next = async || soon(acme.runs.next()).await.event_id.to_string();
+    send("evt_1", 1).await;
+    handled.push(next().await);
+    // What was captured says nothing new, under whatever id.
+    send("evt_2", 1).await;
+    // Captured elsewhere: an authentic body that was not received here.
+    send("evt_3", 9).await;
+    handled.push(next().await);
+    for _ in 0..2 {
+        send("evt_3", 3).await;
+    }
+    handled.push(next().await);
+    send("evt_4", 4).await;
+    assert_eq!(next().await, "evt_4", "nothing else ran");
+
+    let stored = acme.inbox.all().await;
+    let states: Vec<_> = stored.iter().map(|one| one.event.state).collect();
+    assert_eq!(states, [EventState::Routed; 4]);
+    assert_eq!(stored[2].event.id.as_deref(), Some("evt_3"));
+    // Each has a name of its own, to remember by what was done.
+    assert_eq!(handled[..2], ["evt_1", "evt_3"]);
+    assert_eq!(handled[2], stored[2].event.key.as_str());
+    assert!(handled[2].starts_with("unsigned:"), "{handled:?}");
 }
 
 #[tokio::test]

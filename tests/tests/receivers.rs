@@ -10,16 +10,82 @@ use std::{
 };
 
 use serde_json::Value;
+use tempfile::TempDir;
 use tokio::{sync::Semaphore, time::interval};
 use tower_webhooks::{Delivery, Provider, providers, testing::Sender};
 use tower_webhooks_core::Restored;
 use tower_webhooks_inbox::{NewEvent, body_key};
-use tower_webhooks_tests::{RECEIVERS, Receiver, Wire, head_of, openssl, soon};
+use tower_webhooks_tests::{
+    RECEIVERS, Receiver, Schema, Wire, disk_folder, head_of, openssl, soon, webhooks,
+};
 
 const SECRET: &str = "whsec_the-receivers-and-the-tests-share-this";
 
-/// Their own inboxes are files, which keep what a stop leaves undone.
-const MEMORY: (&str, &str) = ("INBOX", "memory");
+/// Makes of each of these functions a test with files and one with PostgreSQL.
+macro_rules! on_both_stores {
+    ($($name:ident)+) => {
+        mod on_files {
+            $(
+                #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+                #[ignore = "needs openssl and curl; run with `cargo test -p tower-webhooks-tests -- --ignored`"]
+                async fn $name() {
+                    super::$name(super::Kept::in_a_file).await;
+                }
+            )+
+        }
+        mod on_postgres {
+            $(
+                #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+                #[ignore = "needs openssl, curl and PostgreSQL: eval \"$(scripts/postgres start)\""]
+                async fn $name() {
+                    super::$name(super::Kept::in_postgres).await;
+                }
+            )+
+        }
+    };
+}
+
+on_both_stores! {
+    signed_with_openssl_and_sent_by_curl_every_event_is_handled
+    one_thing_changed_gets_the_provider_s_401
+    m2m_takes_300_seconds_in_both_directions_and_not_301
+    cryptomate_goes_by_its_key_and_decides_cards
+    after_sigterm_under_load_the_next_receiver_handles_what_was_left
+    every_receiver_tells_that_it_lives_and_what_it_counted
+}
+
+/// An inbox that outlives its receivers.
+enum Kept {
+    File(TempDir),
+    Postgres(Schema),
+}
+
+impl Kept {
+    fn in_a_file() -> Self {
+        Self::File(disk_folder())
+    }
+
+    fn in_postgres() -> Self {
+        Self::Postgres(Schema::new())
+    }
+
+    /// As `INBOX` names it.
+    fn inbox(&self) -> String {
+        match self {
+            Self::File(folder) => {
+                let path = folder.path().join("webhooks.db");
+                path.to_str().unwrap().to_owned()
+            }
+            Self::Postgres(schema) => schema.url(),
+        }
+    }
+
+    async fn start(&self, package: &str, environment: &[(&str, &str)]) -> Receiver {
+        let inbox = self.inbox();
+        let environment = [environment, &[("INBOX", &inbox)]].concat();
+        Receiver::start(package, SECRET, &environment).await
+    }
+}
 
 /// A receiver whose requests are signed with HMAC-SHA256.
 struct Signed {
@@ -108,11 +174,10 @@ const DEVDRAFT_HANDLES: &[&str] = &[
     "payment.refunded",
 ];
 
-#[tokio::test]
-#[ignore = "needs openssl and curl; run with `cargo test -p tower-webhooks-tests -- --ignored`"]
-async fn signed_with_openssl_and_sent_by_curl_every_event_is_handled() {
+async fn signed_with_openssl_and_sent_by_curl_every_event_is_handled(kept: fn() -> Kept) {
     for signed in &SIGNED {
-        let mut receiver = Receiver::start(signed.package, SECRET, signed.environment).await;
+        let kept = kept();
+        let mut receiver = kept.start(signed.package, signed.environment).await;
         let provider = (signed.provider)();
         let mut expected = BTreeSet::new();
         for event in &provider.events().list {
@@ -148,13 +213,10 @@ async fn signed_with_openssl_and_sent_by_curl_every_event_is_handled() {
     }
 }
 
-#[tokio::test]
-#[ignore = "needs openssl and curl; run with `cargo test -p tower-webhooks-tests -- --ignored`"]
-async fn one_thing_changed_gets_the_provider_s_401() {
+async fn one_thing_changed_gets_the_provider_s_401(kept: fn() -> Kept) {
     for signed in &SIGNED {
-        // From memory a drain runs every job that is left.
-        let environment = [signed.environment, &[MEMORY]].concat();
-        let receiver = Receiver::start(signed.package, SECRET, &environment).await;
+        let kept = kept();
+        let mut receiver = kept.start(signed.package, signed.environment).await;
         let provider = (signed.provider)();
         let mut events = provider.events().list.iter();
         let event = events
@@ -208,16 +270,19 @@ async fn one_thing_changed_gets_the_provider_s_401() {
             "{}",
             signed.package
         );
-        let handled = receiver.stop().await;
-        assert_eq!(handled.len(), 1, "{}: {handled:?}", signed.package);
+        receiver.line().await;
+        assert_eq!(receiver.stop().await, Vec::<String>::new());
+        let listed = webhooks(kept.inbox(), "inbox list --json");
+        let listed: Value = serde_json::from_str(&listed).unwrap();
+        let events = listed["events"].as_array().unwrap();
+        assert_eq!(events.len(), 1, "{}: {listed}", signed.package);
     }
 }
 
-#[tokio::test]
-#[ignore = "needs openssl and curl; run with `cargo test -p tower-webhooks-tests -- --ignored`"]
-async fn m2m_takes_300_seconds_in_both_directions_and_not_301() {
+async fn m2m_takes_300_seconds_in_both_directions_and_not_301(kept: fn() -> Kept) {
     let signed = &SIGNED[2];
-    let receiver = Receiver::start(signed.package, SECRET, signed.environment).await;
+    let kept = kept();
+    let receiver = kept.start(signed.package, signed.environment).await;
     let provider = (signed.provider)();
     let body = provider.events().list[0].sample.clone().unwrap();
     for (offset, status) in [(-301, 401), (-300, 200), (300, 200), (301, 401)] {
@@ -233,10 +298,9 @@ async fn m2m_takes_300_seconds_in_both_directions_and_not_301() {
     receiver.stop().await;
 }
 
-#[tokio::test]
-#[ignore = "needs openssl and curl; run with `cargo test -p tower-webhooks-tests -- --ignored`"]
-async fn cryptomate_goes_by_its_key_and_decides_cards() {
-    let mut receiver = Receiver::start("cryptomate-receiver", SECRET, &[]).await;
+async fn cryptomate_goes_by_its_key_and_decides_cards(kept: fn() -> Kept) {
+    let kept = kept();
+    let mut receiver = kept.start("cryptomate-receiver", &[]).await;
     let provider = providers::cryptomate();
     let path = "/webhooks/cryptomate";
     let key = |value: &str| vec![("X-Webhook-Key".to_owned(), value.to_owned())];
@@ -286,10 +350,41 @@ async fn cryptomate_goes_by_its_key_and_decides_cards() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "needs openssl and curl; run with `cargo test -p tower-webhooks-tests -- --ignored`"]
 async fn after_sigterm_under_load_every_event_acknowledged_in_memory_was_handled() {
-    let mut receiver = Receiver::start("monterrey-receiver", SECRET, &[MEMORY]).await;
+    let memory = [("INBOX", "memory")];
+    let receiver = Receiver::start("monterrey-receiver", SECRET, &memory).await;
+    let (acknowledged, handled) = stopped_under_load(receiver, 100).await;
+    let lost: Vec<_> = acknowledged.difference(&handled).collect();
+    assert!(
+        lost.is_empty(),
+        "{} of {}: {lost:?}",
+        lost.len(),
+        acknowledged.len()
+    );
+}
+
+async fn after_sigterm_under_load_the_next_receiver_handles_what_was_left(kept: fn() -> Kept) {
+    let kept = kept();
+    let quiet = [("RUST_LOG", "info")];
+    let receiver = kept.start("monterrey-receiver", &quiet).await;
+    // Each waits for the disk.
+    let (acknowledged, mut handled) = stopped_under_load(receiver, 25).await;
+    let mut next = kept.start("monterrey-receiver", &quiet).await;
+    while !acknowledged.is_subset(&handled) {
+        handled.insert(next.line().await);
+    }
+    next.stop().await;
+}
+
+/// Stops a receiver under load, once it has acknowledged so many events of each of
+/// four senders; returns what it is to print for those that it acknowledged, and
+/// what it did print.
+async fn stopped_under_load(
+    mut receiver: Receiver,
+    each: usize,
+) -> (BTreeSet<String>, BTreeSet<String>) {
     let (address, enough) = (receiver.address, Arc::new(Semaphore::new(0)));
     let senders: Vec<_> = (0..4)
-        .map(|number| tokio::spawn(load(address, number, Arc::clone(&enough))))
+        .map(|number| tokio::spawn(load(address, number, each, Arc::clone(&enough))))
         .collect();
     // Handled lines must not fill the pipe while the load goes on.
     let reading = receiver.lines();
@@ -300,24 +395,20 @@ async fn after_sigterm_under_load_every_event_acknowledged_in_memory_was_handled
         acknowledged.extend(soon(sender).await.unwrap());
     }
     receiver.ended().await;
-    let handled: BTreeSet<_> = soon(reading).await.unwrap().into_iter().collect();
-    assert!(
-        acknowledged.len() >= 400,
-        "{} were acknowledged",
-        acknowledged.len()
-    );
-    let lost: Vec<_> = acknowledged.difference(&handled).collect();
-    assert!(
-        lost.is_empty(),
-        "{} of {}: {lost:?}",
-        lost.len(),
-        acknowledged.len()
-    );
+    let handled = soon(reading).await.unwrap().into_iter().collect();
+    let count = acknowledged.len();
+    assert!(count >= 4 * each, "{count} were acknowledged");
+    (acknowledged, handled)
 }
 
-/// Sends a hundred events a second until the receiver takes no more; returns
-/// the lines that the acknowledged ones are to print.
-async fn load(address: SocketAddr, number: usize, enough: Arc<Semaphore>) -> Vec<String> {
+/// Sends a hundred events a second until the receiver takes no more, and says when
+/// so many were acknowledged; returns the lines that those are to print.
+async fn load(
+    address: SocketAddr,
+    number: usize,
+    each: usize,
+    enough: Arc<Semaphore>,
+) -> Vec<String> {
     let provider = providers::monterrey();
     let confirmed = provider.events().find("payment.confirmed").unwrap();
     let mut event: Value = serde_json::from_str(confirmed.sample.as_deref().unwrap()).unwrap();
@@ -342,18 +433,17 @@ async fn load(address: SocketAddr, number: usize, enough: Arc<Semaphore>) -> Vec
         }
         acknowledged.push(format!("handled payment.confirmed {id}"));
         wire.body_of(&head).await;
-        if acknowledged.len() == 100 {
+        if acknowledged.len() == each {
             enough.add_permits(1);
         }
     }
     acknowledged
 }
 
-#[tokio::test]
-#[ignore = "needs openssl and curl; run with `cargo test -p tower-webhooks-tests -- --ignored`"]
-async fn every_receiver_tells_that_it_lives_and_what_it_counted() {
+async fn every_receiver_tells_that_it_lives_and_what_it_counted(kept: fn() -> Kept) {
     for package in RECEIVERS {
-        let receiver = Receiver::start(package, SECRET, &[]).await;
+        let kept = kept();
+        let receiver = kept.start(package, &[]).await;
         for (path, status) in [
             ("/healthz", 200),
             ("/readyz", 200),
@@ -372,13 +462,84 @@ async fn every_receiver_tells_that_it_lives_and_what_it_counted() {
 }
 
 #[tokio::test]
+#[ignore = "needs openssl, curl and PostgreSQL: eval \"$(scripts/postgres start)\""]
+async fn two_receivers_and_two_workers_keep_one_book_in_postgres() {
+    const ROWS: &str = "SELECT concat_ws(' ', session_id, settled_usdc, tx_signature)
+        FROM settlement ORDER BY session_id";
+    let (kept, signed) = (Schema::new(), &SIGNED[0]);
+    let url = kept.url();
+    let mut started = Vec::new();
+    for role in ["receiver", "receiver", "worker", "worker"] {
+        let environment = [("INBOX", url.as_str()), ("ROLE", role)];
+        started.push(Receiver::start(signed.package, SECRET, &environment).await);
+    }
+    let settled = |session: usize, signature: &str| {
+        let data = format!(
+            r#"{{"session_id":"sess_{session}","settled_usdc":12.50,"tx_signature":"{signature}","settled_at":"2026-03-02T10:15:30Z"}}"#
+        );
+        format!(r#"{{"type":"session.settled","data":{data}}}"#)
+    };
+    let post = |to: &Receiver, body: &str| {
+        let answer = to.curl(signed.path, &signed.headers(body, now()), body);
+        answer.0
+    };
+    for session in 0..9 {
+        let body = settled(session, "5h6x");
+        for receiver in &started[..2] {
+            assert_eq!(post(receiver, &body), 200);
+        }
+    }
+    let rows: Vec<_> = (0..9)
+        .map(|session| format!("sess_{session} 12.50 5h6x"))
+        .collect();
+    until(&kept, ROWS, &rows).await;
+    let jobs = "SELECT DISTINCT concat_ws(' ', handler, state, attempts) FROM job";
+    assert_eq!(kept.lines(jobs).await, ["session.settled done 1"]);
+
+    // A session settles once: its second row fails, and so its job is not done.
+    assert_eq!(post(&started[0], &settled(8, "7k8y")), 200);
+    let failed = "SELECT substring(last_error FROM 'duplicate key') FROM job
+        WHERE last_error IS NOT NULL AND state <> 'done'";
+    until(&kept, failed, &["duplicate key".to_owned()]).await;
+    assert_eq!(kept.lines(ROWS).await, rows);
+
+    for (path, status) in [("/healthz", 200), ("/readyz", 503)] {
+        assert_eq!(started[2].get(path).0, status, "a worker's {path}");
+    }
+    assert_eq!(post(&started[3], &settled(9, "5h6x")), 503);
+    let mut handled = Vec::new();
+    for (number, one) in started.into_iter().enumerate() {
+        let lines = one.stop().await;
+        assert!(
+            number >= 2 || lines.is_empty(),
+            "a receiver handled {lines:?}"
+        );
+        handled.extend(lines);
+    }
+    assert_eq!(handled.len(), 9, "{handled:?}");
+}
+
+/// Waits until this is what is there.
+async fn until(kept: &Schema, sql: &str, expected: &[String]) {
+    let there = async {
+        while kept.lines(sql).await != expected {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    soon(there).await;
+}
+
+#[tokio::test]
 #[ignore = "builds the receivers; run with `cargo test -p tower-webhooks-tests -- --ignored`"]
-async fn a_url_as_inbox_is_refused_without_its_password() {
+async fn a_server_of_another_kind_is_refused_without_its_password() {
     for package in RECEIVERS {
-        let inbox = ("INBOX", "postgres://me:sesame@db/webhooks");
+        let inbox = ("INBOX", "redis://me:sesame@db/webhooks");
         let (status, logged) = Receiver::refused(package, SECRET, &[inbox]).await;
         assert_eq!(status, Some(1), "{package}: {logged}");
-        assert!(logged.contains("no servers yet"), "{package}: {logged}");
+        assert!(
+            logged.contains("no inbox is kept at `redis://`"),
+            "{package}: {logged}"
+        );
         assert!(!logged.contains("sesame"), "{package}: {logged}");
     }
 }

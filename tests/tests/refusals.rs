@@ -230,7 +230,7 @@ async fn every_preset_refuses_with_one_body_of_its_own() {
                 let sender = Sender::new(provider.clone(), secret).unwrap().to(&to);
                 sender.request(sample.clone()).unwrap()
             };
-            let signature = provider.scheme().header();
+            let signature = provider.scheme().header().unwrap();
             let good = ask(app.clone(), signed(secret)).await;
             let acknowledge = &provider.answers().acknowledge;
             assert_eq!(

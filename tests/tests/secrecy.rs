@@ -100,7 +100,7 @@ impl Forbidden {
 
     /// The digest that a request has, or should have had.
     fn add_digest(&mut self, what: &str, request: &Request<Body>, provider: &Provider) {
-        let value = request.headers()[provider.scheme().header()]
+        let value = request.headers()[provider.scheme().header().unwrap()]
             .to_str()
             .unwrap();
         let digest = value.rsplit('=').next().unwrap();

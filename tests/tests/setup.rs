@@ -11,6 +11,7 @@ use tower_webhooks::{
     provider::{EventInfo, Events, HmacScheme, KeyEncoding, Part, Scheme},
     providers,
     router::SetupProblem,
+    worker::HandledEndpoint,
 };
 use tower_webhooks_inbox::InboxErrorKind;
 use tower_webhooks_tests::{FaultyInbox, SECRET, acme};
@@ -92,6 +93,32 @@ async fn patterns_that_can_match_nothing_do_not_start() {
         assert!(
             matches!(problem, SetupProblem::Pattern(_)),
             "{pattern:?}: {problem}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_handler_in_order_needs_events_with_a_key() {
+    for events in [
+        EventRouter::new().on("order.paid", works.named("ship").in_order()),
+        EventRouter::new().on("order.paid", works.named("ship").in_order_skipping_dead()),
+    ] {
+        let keyed = acme().with_ordering_key("/data/customer");
+        let secrets = || Secrets::new(SECRET).unwrap();
+        assert_starts(Endpoint::new("acme", keyed, secrets()).events(events.clone())).await;
+        let alone = HandledEndpoint::new("acme", acme(), events.clone()).unwrap_err();
+        let (problem, text) = problem(events.clone()).await;
+        assert!(matches!(&problem, SetupProblem::NoOrderingKey { name } if *name == "ship"));
+        assert_eq!(alone.iter().collect::<Vec<_>>(), [&problem]);
+        assert!(text.contains("Provider::with_ordering_key"), "{text}");
+
+        // A key that anybody could choose is none.
+        let unsigned = acme().with_ordering_key(HeaderName::from_static("x-customer"));
+        let error = mistake([Endpoint::new("acme", unsigned, secrets()).events(events)]).await;
+        assert!(matches!(&error, StartError::Endpoint { .. }), "{error}");
+        assert!(
+            error.to_string().contains("only a field of the body"),
+            "{error}"
         );
     }
 }
