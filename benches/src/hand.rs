@@ -25,35 +25,49 @@ pub struct Shop {
     pub till: Arc<Till>,
 }
 
-#[derive(Deserialize)]
-struct Envelope<'b> {
+/// Who sends what, borrowed from the body.
+#[derive(Debug, Deserialize)]
+pub struct Envelope<'b> {
+    /// The event's id.
     #[serde(borrow)]
-    id: Cow<'b, str>,
+    pub id: Cow<'b, str>,
+    /// The event's type.
     #[serde(borrow, rename = "type")]
-    event_type: Cow<'b, str>,
+    pub event_type: Cow<'b, str>,
+    /// The payload, not decoded yet.
     #[serde(borrow)]
-    data: &'b RawValue,
+    pub data: &'b RawValue,
 }
 
-/// Verifies, reads type and id, answers, and leaves the work to a task.
-pub async fn receive(State(shop): State<Arc<Shop>>, headers: HeaderMap, body: Bytes) -> StatusCode {
-    let Some(sent) = headers
+/// Verifies the body, and reads type and id.
+///
+/// # Errors
+///
+/// The answer for who is not authentic or does not send an event.
+#[inline]
+pub fn open<'b>(
+    key: &Hmac<Sha256>,
+    headers: &HeaderMap,
+    body: &'b Bytes,
+) -> Result<Envelope<'b>, StatusCode> {
+    let sent = headers
         .get(SIGNATURE)
         .and_then(|value| value.as_bytes().strip_prefix(b"sha256="))
-    else {
-        return StatusCode::UNAUTHORIZED;
-    };
+        .ok_or(StatusCode::UNAUTHORIZED)?;
     let mut digest = [0; 32];
-    if const_hex::decode_to_slice(sent, &mut digest).is_err() {
-        return StatusCode::UNAUTHORIZED;
-    }
-    let mut mac = shop.key.clone();
-    mac.update(&body);
-    if mac.verify_slice(&digest).is_err() {
-        return StatusCode::UNAUTHORIZED;
-    }
-    let Ok(envelope) = serde_json::from_slice::<Envelope<'_>>(&body) else {
-        return StatusCode::BAD_REQUEST;
+    const_hex::decode_to_slice(sent, &mut digest).map_err(|_| StatusCode::UNAUTHORIZED)?;
+    let mut mac = key.clone();
+    mac.update(body);
+    mac.verify_slice(&digest)
+        .map_err(|_| StatusCode::UNAUTHORIZED)?;
+    serde_json::from_slice(body).map_err(|_| StatusCode::BAD_REQUEST)
+}
+
+/// Opens the envelope, answers, and leaves the work to a task.
+pub async fn receive(State(shop): State<Arc<Shop>>, headers: HeaderMap, body: Bytes) -> StatusCode {
+    let envelope = match open(&shop.key, &headers, &body) {
+        Ok(envelope) => envelope,
+        Err(refused) => return refused,
     };
     match envelope.event_type.as_ref() {
         event::TYPE => {

@@ -3,8 +3,10 @@
 //! * [`event`] is what is sent, and the work that it asks for;
 //! * [`hand`] is the handler that a careful team writes;
 //! * [`mode`] mounts that handler, and this library in its forms, behind the same axum router;
-//! * [`load`] sends signed requests into one of them.
+//! * [`load`] sends signed requests into one of them;
+//! * [`durable`] receives over HTTP and answers when the event is on the disk.
 
+pub mod durable;
 pub mod event;
 pub mod hand;
 pub mod load;

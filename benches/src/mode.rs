@@ -155,7 +155,9 @@ impl Receiver {
     }
 }
 
-fn provider() -> Provider {
+/// Describes the sender of [`load`](crate::load) to the library.
+#[must_use]
+pub fn provider() -> Provider {
     let scheme = HmacScheme::new(HeaderName::from_static(SIGNATURE)).with_prefix("sha256=");
     let envelope = Envelope::new("/type").with_id("/id").with_data("/data");
     Provider::new("acme", Scheme::Hmac(scheme), envelope)
