@@ -5,8 +5,10 @@ use std::{
     process::abort,
     str::FromStr,
     sync::atomic::{AtomicU64, Ordering},
+    time::Duration,
 };
 
+use tokio::time::sleep;
 use tower_webhooks::{Inbox, sqlite::SqliteWork};
 use tower_webhooks_inbox::{
     Applied, Batch, BoxFuture, Durability, Erase, EventRecord, EventSeq, Filter, InboxError,
@@ -77,6 +79,14 @@ impl FailPoint {
         }
     }
 
+    /// Whether a batch comes here only when a handler's work is among it.
+    fn needs_work(self) -> bool {
+        matches!(
+            self,
+            Self::IntakeWithinCommit | Self::ReplyWithinCommit | Self::SettleWithinCommit
+        )
+    }
+
     /// Whether what was applied has come to this point.
     fn is_after(self, applied: &Applied) -> bool {
         match self {
@@ -110,6 +120,10 @@ impl fmt::Display for FailPoint {
         f.pad(name.unwrap_or("unnamed"))
     }
 }
+
+/// What a disk so fast that events and the end of handlers never share a batch
+/// is slowed down by, where a point needs both in one.
+const SLOWED: Duration = Duration::from_millis(4);
 
 /// An inbox that ends its process when the armed point is passed for the n-th
 /// time: by an abort, so that no destructor runs and no buffer is written, as
@@ -161,6 +175,9 @@ impl<I: Inbox> Inbox for AbortingInbox<I> {
             last.work = Some(SqliteWork::new(|_| -> Result<(), InboxError> { abort() }).into());
         }
         Box::pin(async move {
+            if point.needs_work() {
+                sleep(SLOWED).await;
+            }
             let applied = self.inbox.apply(batch).await?;
             if point.is_after(&applied) && passes.is_last() {
                 abort();
@@ -172,7 +189,7 @@ impl<I: Inbox> Inbox for AbortingInbox<I> {
     fn next_due<'a>(
         &'a self,
         wants: &'a [Want],
-    ) -> BoxFuture<'a, Result<Option<std::time::Duration>, InboxError>> {
+    ) -> BoxFuture<'a, Result<Option<Duration>, InboxError>> {
         self.inbox.next_due(wants)
     }
 

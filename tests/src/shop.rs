@@ -16,7 +16,7 @@ use std::{
 use tempfile::TempDir;
 use tokio::{
     task::JoinHandle,
-    time::{interval, sleep},
+    time::{interval_at, sleep},
 };
 use tower_webhooks::{SqliteInbox, sqlite::rusqlite::Connection, testing::Sender};
 
@@ -26,7 +26,7 @@ const SECRET: &str = "the-receiver-and-its-killer-share-this";
 
 /// Each with one event under way: 800 events/s, of which the machine does what
 /// it can.
-const SENDERS: usize = 32;
+const SENDERS: u32 = 32;
 const PACE: Duration = Duration::from_millis(40);
 
 /// What every job has to end in.
@@ -211,8 +211,10 @@ impl Shop {
         }
         let mut again = std::mem::take(&mut self.unanswered).into_iter();
         let began = Instant::now();
-        let senders = lines.into_iter().map(|line| {
-            let sending = send(line, Arc::clone(&self.sent), again.next());
+        // Evenly over the pace, as many senders would be, and not all at once.
+        let starts = (0..).map(|nth| began + PACE / SENDERS * nth);
+        let senders = lines.into_iter().zip(starts).map(|(line, start)| {
+            let sending = send(line, start, Arc::clone(&self.sent), again.next());
             tokio::spawn(sending)
         });
         let senders = senders.collect();
@@ -325,8 +327,13 @@ impl Shop {
     }
 }
 
-async fn send(mut line: Line, sent: Arc<AtomicU64>, mut again: Option<u64>) -> Sent {
-    let mut pace = interval(PACE);
+async fn send(
+    mut line: Line,
+    start: Instant,
+    sent: Arc<AtomicU64>,
+    mut again: Option<u64>,
+) -> Sent {
+    let mut pace = interval_at(start.into(), PACE);
     let mut answered = Vec::new();
     loop {
         pace.tick().await;
