@@ -7,6 +7,8 @@
 //!   what makes a [`Delivery`]; refusals are [`Rejection`]s of a closed set
 //!   of kinds.
 //! * [`Signer`] makes what a provider would send.
+//! * `explain`, behind the feature of that name, finds out why a signature fails:
+//!   for tests and a developer's desk.
 //!
 //! The one thing here that reaches outside is [`Secrets::from_env`].
 //!
@@ -33,6 +35,8 @@ mod encoding;
 mod encryption;
 mod envelope;
 mod event_type;
+#[cfg(feature = "explain")]
+pub mod explain;
 mod form;
 mod handshake;
 mod mac;

@@ -47,7 +47,7 @@
 //!   and [`provider`] for the parts of its description.
 //! * [`testing`]: signed requests, a clock turned by hand, jobs for a handler
 //!   alone.
-//! * [`guide`]: tunnels, proxies, tenants, handshakes, rotation.
+//! * [`guide`]: invalid signatures, tunnels, proxies, tenants, handshakes, rotation.
 //!
 //! # Features
 //!
@@ -64,6 +64,7 @@
 //! | `ecdsa` | ECDSA P-256 signatures: SendGrid |
 //! | `rsa` | RSA signatures: WeChat Pay |
 //! | `encryption` | handshakes that are encrypted: Lark. Encrypted events are kept, and not yet opened |
+//! | `explain` | why a signature fails, for tests: [`guide::invalid_signature`] |
 //! | `inflate` | the core's part of bodies in gzip or deflate; the layer refuses them still |
 
 extern crate self as tower_webhooks;

@@ -30,7 +30,7 @@ pub(crate) struct SecretArgs {
 impl SecretArgs {
     /// All secrets, in the order in which they are tried.
     pub(crate) fn all(self) -> Result<Secrets, Failure> {
-        let files = self.secret_file.iter().map(|path| read(path));
+        let files = self.secret_file.iter().map(|path| read_secret(path));
         let mut given = self.secret.into_iter().map(Ok).chain(files);
         let secrets = match given.next() {
             None => Secrets::from_env(VARIABLE).map_err(|error| match error.kind() {
@@ -71,7 +71,8 @@ impl SecretArgs {
     }
 }
 
-fn read(path: &Path) -> Result<String, Failure> {
+/// What a secret's file holds; one line end is removed from its end.
+pub(crate) fn read_secret(path: &Path) -> Result<String, Failure> {
     let mut text = fs::read_to_string(path).map_err(|error| {
         let path = path.display();
         Failure::usage(format!("the secret's file {path} cannot be read: {error}"))

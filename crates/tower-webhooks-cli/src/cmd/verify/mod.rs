@@ -1,3 +1,5 @@
+mod explain;
+
 use std::{io::Write, time::SystemTime};
 
 use http::Uri;
@@ -7,6 +9,7 @@ use tower_webhooks_core::{
     Delivery, EventHead, Head, Rejection, RejectionKind, Text, Unusable, Verifier,
 };
 
+use self::explain::{ExplainArgs, Given};
 use crate::{
     args::{BodyArgs, HeaderArgs, ProviderArg, SecretArgs, TargetArgs, TimeArg},
     failure::Failure,
@@ -20,7 +23,11 @@ use crate::{
 #[command(after_help = "\
 Example:
   webhooks verify --provider mppcash --secret-file secret.txt \\
-    --header 'x-mppcash-signature: 5f0c…' --body-file body.json")]
+    --header 'x-mppcash-signature: 5f0c…' --body-file body.json
+
+With --explain a request that fails is tried again with what usually goes wrong undone: a line end in
+the secret, a body that was written again, another encoding. It prints each cause, how sure that is
+(certain, likely or possible), and what to change. Nothing is certain unless the signature then matches.")]
 pub(crate) struct Args {
     #[command(flatten)]
     provider: ProviderArg,
@@ -34,26 +41,51 @@ pub(crate) struct Args {
     target: TargetArgs,
     #[command(flatten)]
     time: TimeArg,
+    #[command(flatten)]
+    explain: ExplainArgs,
 
     /// Print JSON: {"verified":…,"provider":…} with the event, or with "rejection"
+    ///
+    /// With --explain and a request that fails also "findings", "tried", "complete" and "setup_error".
     #[arg(long)]
     json: bool,
 }
 
 pub(crate) fn run(args: Args, out: &mut impl Write) -> Result<(), Failure> {
     let provider = args.provider.provider;
-    let url = args.target.url(provider.scheme())?;
+    // That no URL was given is explained too.
+    let url = if args.explain.explain {
+        args.target.given()?
+    } else {
+        args.target.url(provider.scheme())?
+    };
     let uri: Uri = url
         .unwrap_or("/")
         .parse()
         .map_err(|_| Failure::usage("--url is not a URL"))?;
     let public_url = url.map(|url| url.split_once('?').map_or(url, |(before, _)| before));
-    let verifier = Verifier::new(provider.clone(), &args.secret.all()?)
-        .map_err(Failure::usage)?
-        .with_public_url(public_url.map(Text::from));
+    let public_url = public_url.map(Text::from);
+    let secrets = args.secret.all()?;
     let (method, headers) = (args.target.method()?, args.headers.parse()?);
     let body = args.body.read()?;
     let now = args.time.now();
+    if args.explain.explain {
+        let given = Given {
+            method: &method,
+            uri: &uri,
+            public_url: public_url.clone(),
+            headers: &headers,
+            body: &body,
+            now,
+        };
+        let explanation = args.explain.explain(&provider, &secrets, &given)?;
+        if !explanation.findings().is_empty() {
+            return Err(explain::report(&provider, &explanation, args.json, out)?);
+        }
+    }
+    let verifier = Verifier::new(provider.clone(), &secrets)
+        .map_err(Failure::usage)?
+        .with_public_url(public_url);
 
     let verdict = provider.screen(&headers, now).and_then(|screened| {
         verifier.verify(Head::new(&method, &uri, &headers), &screened, body, now)
