@@ -22,8 +22,6 @@ pub enum Cause {
     ByteOrderMark,
     /// The body was taken from one character set into another.
     Charset,
-    /// The time of signing is too far from the time of checking.
-    ClockOff,
     /// The body was compressed or inflated after it was signed.
     Compression,
     /// The content type decides how the body is signed, and is not the one that was
@@ -88,6 +86,9 @@ pub enum Cause {
     TimestampMalformed,
     /// The time is sent but not signed.
     TimestampNotSigned,
+    /// The time of signing is too far from the time of checking: a clock is off, or
+    /// the request is an old one.
+    TimestampOutsideTolerance,
     /// The time is in another unit.
     TimestampUnit,
     /// A line end at the end of the body was added or taken off.
@@ -118,7 +119,6 @@ impl Cause {
         Self::BodyReserialised,
         Self::ByteOrderMark,
         Self::Charset,
-        Self::ClockOff,
         Self::Compression,
         Self::ContentType,
         Self::DigestEncoding,
@@ -148,6 +148,7 @@ impl Cause {
         Self::SignedContent,
         Self::TimestampMalformed,
         Self::TimestampNotSigned,
+        Self::TimestampOutsideTolerance,
         Self::TimestampUnit,
         Self::TrailingNewline,
         Self::UrlHost,
@@ -170,7 +171,6 @@ impl Cause {
             Self::BodyReserialised => "body-reserialised",
             Self::ByteOrderMark => "byte-order-mark",
             Self::Charset => "charset",
-            Self::ClockOff => "clock-off",
             Self::Compression => "compression",
             Self::ContentType => "content-type",
             Self::DigestEncoding => "digest-encoding",
@@ -200,6 +200,7 @@ impl Cause {
             Self::SignedContent => "signed-content",
             Self::TimestampMalformed => "timestamp-malformed",
             Self::TimestampNotSigned => "timestamp-not-signed",
+            Self::TimestampOutsideTolerance => "timestamp-outside-tolerance",
             Self::TimestampUnit => "timestamp-unit",
             Self::TrailingNewline => "trailing-newline",
             Self::UrlHost => "url-host",
@@ -251,7 +252,7 @@ impl Cause {
             | Self::SignatureTruncated
             | Self::SignedContent
             | Self::WrongAlgorithm => Subject::Signature,
-            Self::ClockOff
+            Self::TimestampOutsideTolerance
             | Self::TimestampMalformed
             | Self::TimestampNotSigned
             | Self::TimestampUnit => Subject::Time,
@@ -297,8 +298,8 @@ impl Subject {
         Self::Signature,
         Self::Time,
         Self::Url,
-        Self::Body,
         Self::Preset,
+        Self::Body,
     ];
 
     /// The subject's name in JSON and on the command line.

@@ -95,7 +95,12 @@ impl Explainer {
             now,
         };
         let verdict = case.verdict();
-        if verdict == Verdict::Verified {
+        let has_no_cause = match verdict {
+            Verdict::NotSetUp { is_secret, .. } => !is_secret,
+            Verdict::Rejected(_) => false,
+            Verdict::Verified => true,
+        };
+        if has_no_cause {
             return Explanation {
                 verdict,
                 findings: Vec::new(),
@@ -132,6 +137,9 @@ impl Search {
         let changes = changes::all(case, others);
         let mut matched: Vec<(&Change<'_>, Case)> = Vec::new();
         for change in &changes {
+            if self.is_exhausted {
+                break;
+            }
             let Some(changed) = change.apply(case) else {
                 continue;
             };
@@ -177,6 +185,9 @@ impl Search {
                 let Some(twice) = second.apply(&once) else {
                     continue;
                 };
+                if self.is_exhausted {
+                    return None;
+                }
                 self.pairs = self.pairs.saturating_add(1);
                 if let Some(signed) = self.signed(twice) {
                     return Some((first, second, signed));
@@ -188,9 +199,8 @@ impl Search {
 
     /// The case with the one secret that explains its signature, within the bounds.
     fn signed(&mut self, case: Case) -> Option<Case> {
-        let bytes = case.body.len().saturating_mul(case.secrets.len());
         self.trials = self.trials.saturating_add(1);
-        self.hashed_bytes = self.hashed_bytes.saturating_add(bytes);
+        self.hashed_bytes = self.hashed_bytes.saturating_add(case.hashed_bytes());
         if self.trials > MAX_TRIALS || self.hashed_bytes > MAX_HASHED_BYTES {
             self.is_exhausted = true;
             return None;

@@ -21,7 +21,11 @@ pub struct Explanation {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Verdict {
     /// It does not start.
-    NotSetUp(String),
+    NotSetUp {
+        why: String,
+        /// Whether a secret is the reason.
+        is_secret: bool,
+    },
     Rejected(RejectionKind),
     Verified,
 }
@@ -39,7 +43,7 @@ impl Explanation {
     pub const fn rejection(&self) -> Option<RejectionKind> {
         match self.verdict {
             Verdict::Rejected(kind) => Some(kind),
-            Verdict::NotSetUp(_) | Verdict::Verified => None,
+            Verdict::NotSetUp { .. } | Verdict::Verified => None,
         }
     }
 
@@ -48,13 +52,13 @@ impl Explanation {
     #[must_use]
     pub fn setup_error(&self) -> Option<&str> {
         match &self.verdict {
-            Verdict::NotSetUp(why) => Some(why),
+            Verdict::NotSetUp { why, .. } => Some(why),
             Verdict::Rejected(_) | Verdict::Verified => None,
         }
     }
 
-    /// What may be the cause, the surest first. Empty only where the request
-    /// verifies.
+    /// What may be the cause, the surest first. Empty where the request verifies,
+    /// and where the [set-up error](Self::setup_error) is not about a secret.
     #[must_use]
     pub fn findings(&self) -> &[Finding] {
         &self.findings
@@ -83,7 +87,7 @@ impl Explanation {
 impl fmt::Display for Explanation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.verdict {
-            Verdict::NotSetUp(why) => writeln!(f, "cannot be checked: {why}")?,
+            Verdict::NotSetUp { why, .. } => writeln!(f, "cannot be checked: {why}")?,
             Verdict::Rejected(kind) => writeln!(f, "rejected: {kind}")?,
             Verdict::Verified => return writeln!(f, "verified"),
         }

@@ -1,6 +1,9 @@
 //! What can be said without a signature that matches.
 
-use http::header::{CONTENT_ENCODING, CONTENT_LENGTH};
+use http::{
+    HeaderName,
+    header::{CONTENT_ENCODING, CONTENT_LENGTH},
+};
 
 use super::{
     Cause, Confidence, Finding,
@@ -23,7 +26,7 @@ const MIN_SORTED_KEYS: usize = 4;
 pub(super) fn of_matching(case: &Case, verdict: &Verdict) -> Option<Finding> {
     case.signed_by()?;
     match verdict {
-        Verdict::NotSetUp(why) => {
+        Verdict::NotSetUp { why, .. } => {
             let advice = format!("one of the secrets signed it, and no receiver starts: {why}");
             Some(Finding::new(
                 Cause::SecretMalformed,
@@ -56,17 +59,21 @@ pub(super) fn of_time(case: &Case, kind: RejectionKind, confidence: Confidence) 
     let (away, allowed) = (words(away_ms(case, rule)?), words(tolerance));
     let advice = match kind {
         RejectionKind::TimestampStale => format!(
-            "it was signed {away} before the time of checking, and {allowed} are allowed: set \
-             this machine's clock by a time server, or, if it is an older request, check it as of \
-             its own time"
+            "it was signed {away} before the time of checking, and {allowed} are allowed: this \
+             machine's clock is off by that, or it is an older request, to be checked as of its \
+             own time"
         ),
         RejectionKind::TimestampFuture => format!(
-            "it was signed {away} after the time of checking, and {allowed} are allowed: set this \
-             machine's clock, or the sender's, by a time server"
+            "it was signed {away} after the time of checking, and {allowed} are allowed: this \
+             machine's clock is off by that, or the sender's is; set it by a time server"
         ),
         _ => return None,
     };
-    Some(Finding::new(Cause::ClockOff, confidence, advice))
+    Some(Finding::new(
+        Cause::TimestampOutsideTolerance,
+        confidence,
+        advice,
+    ))
 }
 
 fn away_ms(case: &Case, rule: &SignedTimestamp) -> Option<u128> {
@@ -92,23 +99,28 @@ fn words(ms: u128) -> String {
 /// be seen, then what cannot be ruled out.
 pub(super) fn unproven(case: &Case, verdict: &Verdict) -> Vec<Finding> {
     let mut findings = match verdict {
-        Verdict::NotSetUp(why) => {
+        Verdict::NotSetUp { why, .. } => {
             let advice = format!("{why}: configure it as the provider shows it, whole");
-            vec![Finding::new(
+            return vec![Finding::new(
                 Cause::SecretMalformed,
                 Confidence::Likely,
                 advice,
-            )]
+            )];
         }
         Verdict::Rejected(kind) => of_kind(case, *kind),
-        Verdict::Verified => Vec::new(),
+        Verdict::Verified => return Vec::new(),
     };
+    if case.public_url.is_none() && case.provider.scheme().needs_public_url() {
+        findings.push(Finding::new(
+            Cause::UrlMissing,
+            Confidence::Certain,
+            "the provider signs its URL, and none is configured: configure the public URL that \
+             it calls",
+        ));
+    }
     findings.extend(of_body(case));
-    let settled = findings
-        .iter()
-        .any(|finding| finding.confidence == Confidence::Certain);
-    let checked = matches!(verdict, Verdict::Rejected(_));
-    if !settled && checked {
+    let is_settled = |finding: &Finding| finding.confidence == Confidence::Certain;
+    if !findings.iter().any(is_settled) {
         findings.push(Finding::new(
             Cause::SecretWrong,
             Confidence::Possible,
@@ -125,17 +137,6 @@ pub(super) fn unproven(case: &Case, verdict: &Verdict) -> Vec<Finding> {
             ));
         }
     }
-    if checked && case.public_url.is_none() && case.provider.scheme().needs_public_url() {
-        findings.insert(
-            0,
-            Finding::new(
-                Cause::UrlMissing,
-                Confidence::Certain,
-                "the provider signs its URL, and none is configured: configure the public URL that \
-             it calls",
-            ),
-        );
-    }
     findings.sort_by_key(|finding| finding.confidence);
     findings
 }
@@ -151,15 +152,24 @@ fn of_kind(case: &Case, kind: RejectionKind) -> Vec<Finding> {
         (None, None) => "the signature".to_owned(),
     };
     match kind {
-        RejectionKind::SignatureMissing | RejectionKind::TimestampMissing => of(
-            Cause::HeaderMissing,
-            Confidence::Certain,
-            format!(
-                "{} is not there: it is not a request of {}, or something on the way drops it",
-                missing(case).unwrap_or(place),
-                case.provider.title()
+        RejectionKind::SignatureMissing | RejectionKind::TimestampMissing => match missing(case) {
+            Some(name) => of(
+                Cause::HeaderMissing,
+                Confidence::Certain,
+                format!(
+                    "the header {name} is not there: it is not a request of {}, or something on \
+                     the way drops it",
+                    case.provider.title()
+                ),
             ),
-        ),
+            None => of(
+                Cause::HeaderMissing,
+                Confidence::Likely,
+                "a field of the body or of the query that is needed to check the signature is \
+                 not there: it is another kind of request, or the body is not what was sent"
+                    .to_owned(),
+            ),
+        },
         RejectionKind::SignatureRepeated => of(
             Cause::HeaderRepeated,
             Confidence::Certain,
@@ -197,8 +207,11 @@ fn of_kind(case: &Case, kind: RejectionKind) -> Vec<Finding> {
 }
 
 /// The first header that is needed and not there.
-fn missing(case: &Case) -> Option<String> {
-    let signed = case.signed()?;
+fn missing(case: &Case) -> Option<&HeaderName> {
+    let Some(signed) = case.signed() else {
+        let name = case.provider.scheme().header()?;
+        return (!case.headers.contains_key(name)).then_some(name);
+    };
     let time = signed
         .timestamp
         .and_then(|timestamp| match timestamp.place() {
@@ -216,7 +229,7 @@ fn missing(case: &Case) -> Option<String> {
         .chain(time)
         .chain(signed.key_id);
     let mut absent = needed.filter(|name| !case.headers.contains_key(*name));
-    absent.next().map(|name| format!("the header {name}"))
+    absent.next()
 }
 
 /// Keys in the order of the alphabet: many writers sort them, few senders do.

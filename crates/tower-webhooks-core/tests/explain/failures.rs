@@ -317,13 +317,13 @@ const TIMES: &[Failure] = &[
             headers.insert(name, "2026-03-02T10:30:00Z".parse().unwrap());
         };
     }),
-    ("stripe", Cause::ClockOff, |a| {
+    ("stripe", Cause::TimestampOutsideTolerance, |a| {
         a.now += Duration::from_secs(47 * 60);
     }),
-    ("slack", Cause::ClockOff, |a| {
+    ("slack", Cause::TimestampOutsideTolerance, |a| {
         a.now -= Duration::from_secs(47 * 60);
     }),
-    ("standard-webhooks", Cause::ClockOff, |a| {
+    ("standard-webhooks", Cause::TimestampOutsideTolerance, |a| {
         a.now += Duration::from_secs(301);
     }),
 ];
@@ -612,7 +612,10 @@ fn an_old_request_with_a_wrong_secret_has_both_causes() {
         .iter()
         .map(|finding| finding.cause())
         .collect();
-    assert_eq!(found, [Cause::SecretWhitespace, Cause::ClockOff]);
+    assert_eq!(
+        found,
+        [Cause::SecretWhitespace, Cause::TimestampOutsideTolerance]
+    );
     assert!(explained.findings()[1].advice().contains("3 h before"));
 }
 
@@ -627,4 +630,32 @@ fn one_malformed_secret_does_not_hide_that_another_signed_it() {
         (Cause::SecretMalformed, Confidence::Certain)
     );
     assert!(explained.setup_error().is_some());
+}
+
+/// RFC 8032, section 7.1, test 1.
+#[cfg(feature = "ed25519")]
+#[test]
+fn signatures_of_a_key_pair_are_explained_too() {
+    let public = "d75a980182b10ab7d54bfed3c964073a0ee172f3daa62325af021a68f707511a";
+    let mut attempt = Attempt::of("discord");
+    attempt.sender_secret =
+        "9d61b19deffd5a60ba844af492ec2cc44449c5697b326919703bac031cae7f60".to_owned();
+    attempt.set_secret(public);
+    assert!(attempt.explain().is_verified());
+
+    let first = |attempt: &Attempt| {
+        let explained = attempt.explain();
+        let first = explained.first().unwrap();
+        (first.cause(), first.confidence())
+    };
+    attempt.body = Some([&attempt.signed_body[..], b"\n"].concat());
+    assert_eq!(
+        first(&attempt),
+        (Cause::TrailingNewline, Confidence::Certain)
+    );
+    attempt.body = None;
+    attempt.set_secret("11qYAYKxCrfVS/7TyWQHOg7hcvPapiMlrwIaaPcHURo=");
+    assert_eq!(first(&attempt), (Cause::KeyEncoding, Confidence::Certain));
+    attempt.set_secret(public.replace('d', "e"));
+    assert_ne!(first(&attempt).1, Confidence::Certain);
 }

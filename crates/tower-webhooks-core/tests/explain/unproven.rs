@@ -5,6 +5,7 @@ use std::time::Duration;
 use tower_webhooks_core::{
     RejectionKind,
     explain::{Cause, Confidence},
+    provider::{Answer, Answers},
     providers,
 };
 
@@ -143,12 +144,55 @@ fn what_the_headers_show_is_said() {
 }
 
 #[test]
+fn a_header_that_is_there_is_never_said_to_be_missing() {
+    // What is missing is the digest of a body that is no form, in the query.
+    let mut attempt = Attempt::of("twilio");
+    attempt.set_secret("another");
+    attempt.body = Some(b"{}".to_vec());
+    attempt.on_the_way = |headers| {
+        headers.insert("content-type", "application/json".parse().unwrap());
+    };
+    let explained = attempt.explain();
+    assert_eq!(explained.rejection(), Some(RejectionKind::SignatureMissing));
+    let first = explained.first().unwrap();
+    assert_eq!(
+        (first.cause(), first.confidence()),
+        (Cause::HeaderMissing, Confidence::Likely)
+    );
+}
+
+#[test]
+fn a_token_that_is_not_there_is_missing() {
+    let missing = first("gitlab", |a| {
+        a.on_the_way = |headers| {
+            headers.remove("x-gitlab-token").unwrap();
+        };
+    });
+    assert_eq!(missing, (Cause::HeaderMissing, Confidence::Certain));
+}
+
+#[test]
+fn a_set_up_that_no_secret_can_mend_has_no_cause() {
+    let mut attempt = Attempt::of("mppcash");
+    let refuse = attempt.provider.answers().refuse.clone();
+    let unusable = Answers::new(Answer::empty(500), refuse);
+    attempt.provider = attempt.provider.with_answers(unusable);
+    let explained = attempt.explain();
+    assert!(explained.setup_error().unwrap().contains("status 500"));
+    assert!(explained.findings().is_empty());
+    assert!(!explained.is_verified());
+}
+
+#[test]
 fn a_stale_time_of_an_unknown_sender_is_likely() {
     let stale = first("stripe", |a| {
         a.now += Duration::from_secs(3_600);
         a.set_secret("another");
     });
-    assert_eq!(stale, (Cause::ClockOff, Confidence::Likely));
+    assert_eq!(
+        stale,
+        (Cause::TimestampOutsideTolerance, Confidence::Likely)
+    );
 }
 
 #[test]
@@ -168,7 +212,7 @@ fn a_secret_that_is_none_is_likely_and_no_request_is_checked() {
 #[test]
 fn a_large_body_ends_the_search_and_that_is_said() {
     let mut attempt = Attempt::of("mppcash");
-    attempt.signed_body = vec![b' '; 8 * 1024 * 1024];
+    attempt.signed_body = vec![b' '; 16 * 1024 * 1024];
     attempt.set_secret("another");
     let explained = attempt.explain();
     assert!(!explained.is_complete());

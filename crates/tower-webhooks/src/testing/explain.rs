@@ -116,6 +116,9 @@ mod tests {
         let request = sender.signed("{}").unwrap();
         let secrets = Secrets::new("a-shared-secret").unwrap();
         let why = explain(&providers::m2m(), &secrets, &request);
-        assert_eq!(why.first().unwrap().cause(), Cause::ClockOff);
+        assert_eq!(
+            why.first().unwrap().cause(),
+            Cause::TimestampOutsideTolerance
+        );
     }
 }

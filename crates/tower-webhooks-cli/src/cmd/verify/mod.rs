@@ -27,7 +27,8 @@ Example:
 
 With --explain a request that fails is tried again with what usually goes wrong undone: a line end in
 the secret, a body that was written again, another encoding. It prints each cause, how sure that is
-(certain, likely or possible), and what to change. Nothing is certain unless the signature then matches.")]
+(certain, likely or possible), and what to change. Nothing
+about the secret or the body is certain unless the signature then matches.")]
 pub(crate) struct Args {
     #[command(flatten)]
     provider: ProviderArg,

@@ -59,7 +59,7 @@ pub(super) fn all<'c>(case: &Case, others: &'c Others) -> Vec<Change<'c>> {
     changes.extend(time::changes(case));
     changes.extend(content::changes(case));
     changes.extend(url::changes(case));
-    changes.extend(body::changes(case));
     changes.extend(preset::changes(case));
+    changes.extend(body::changes(case));
     changes
 }
