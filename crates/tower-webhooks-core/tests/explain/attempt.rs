@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime};
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Uri};
 use tower_webhooks_core::{
-    Head, Provider, Secret, Secrets, Signer,
+    Head, Provider, Secret, Secrets, SignedRequest, Signer,
     explain::{Explainer, Explanation},
     provider::{HmacScheme, Scheme},
     providers,
@@ -95,7 +95,8 @@ impl Attempt {
         self.sender = self.sender.clone().with_scheme(scheme);
     }
 
-    pub(super) fn explain(&self) -> Explanation {
+    /// What the sender sends.
+    pub(super) fn sign(&self) -> SignedRequest {
         let mut signer = Signer::new(
             self.sender.clone(),
             Secret::new(self.sender_secret.clone()).unwrap(),
@@ -108,9 +109,13 @@ impl Attempt {
                 HeaderValue::from_static(value),
             );
         }
-        let signed = signer
+        signer
             .sign_request(&self.signed_body, self.signed_at)
-            .unwrap();
+            .unwrap()
+    }
+
+    pub(super) fn explain(&self) -> Explanation {
+        let signed = self.sign();
         let mut headers = signed.headers;
         (self.on_the_way)(&mut headers);
         let body = self.body.clone().map_or(signed.body, Bytes::from);

@@ -602,6 +602,36 @@ fn two_things_that_are_wrong_together_are_both_named() {
 }
 
 #[test]
+fn where_several_changes_would_do_none_of_them_is_certain() {
+    let mut attempt = prepared("stripe");
+    attempt.sender_secret = "the-one-before".to_owned();
+    attempt.previous = Some("the-one-before".to_owned());
+    attempt.other = Some("of-billing".to_owned());
+    // A second signature, as during a rotation, by the other endpoint's secret.
+    attempt.on_the_way = |headers| {
+        let mut again = prepared("stripe");
+        again.sender_secret = "of-billing".to_owned();
+        let second = again.sign().headers["stripe-signature"].clone();
+        let (_, second) = second.to_str().unwrap().split_once(',').unwrap();
+        rewrite(headers, "stripe-signature", |text| {
+            format!("{text},{second}")
+        });
+    };
+    let explained = attempt.explain();
+    let found = explained.findings().iter();
+    let found: Vec<_> = found
+        .map(|found| (found.cause(), found.confidence()))
+        .collect();
+    assert_eq!(
+        found,
+        [
+            (Cause::PreviousSecret, Confidence::Likely),
+            (Cause::OtherSecret, Confidence::Likely),
+        ]
+    );
+}
+
+#[test]
 fn an_old_request_with_a_wrong_secret_has_both_causes() {
     let mut attempt = prepared("stripe");
     attempt.set_secret(format!("whsec_{BASE64}\n"));
