@@ -38,8 +38,8 @@ impl Explainer {
         }
     }
 
-    /// Sets the URL that the provider calls, for schemes that sign it. A query is
-    /// left out, since it is taken from the request. The default is none.
+    /// Sets the public URL as the receiver has it configured, for schemes that sign
+    /// it: without its query, which is taken from the request. The default is none.
     pub fn with_public_url(mut self, url: Option<Text>) -> Self {
         self.public_url = url;
         self
@@ -68,27 +68,25 @@ impl Explainer {
         now: SystemTime,
     ) -> Explanation {
         let uri = request.uri();
-        let target = uri.scheme().map(|_| Text::from(uri.to_string()));
-        let called = self.clone();
+        let target = uri.scheme().and_then(|_| {
+            let whole = uri.to_string();
+            whole.split('?').next().map(Text::from)
+        });
         let public_url = self.public_url.clone().or(target);
         let head = Head::new(request.method(), uri, request.headers());
         let body = Bytes::copy_from_slice(request.body().as_ref());
-        called.with_public_url(public_url).explain(head, &body, now)
+        let explainer = self.clone().with_public_url(public_url);
+        explainer.explain(head, &body, now)
     }
 
     /// What is wrong with a request that was received at `now`.
     #[must_use]
     pub fn explain(&self, head: Head<'_>, body: &Bytes, now: SystemTime) -> Explanation {
-        let base = |url: &Text| {
-            url.split_once('?')
-                .map_or(&**url, |(base, _)| base)
-                .to_owned()
-        };
         let case = Case {
             provider: Arc::clone(&self.provider),
             secrets: self.secrets.iter().cloned().collect(),
             method: head.method.clone(),
-            public_url: self.public_url.as_ref().map(base),
+            public_url: self.public_url.as_ref().map(Text::to_string),
             uri: head.uri.clone(),
             headers: head.headers.clone(),
             body: body.clone(),

@@ -13,6 +13,8 @@ use tower_webhooks_core::{
 
 pub(super) const URL: &str = "https://shop.example/hooks?tenant=7&kind=a%20b";
 
+pub(super) const PUBLIC_URL: &str = "https://shop.example/hooks";
+
 /// Behind `whsec_`, and as a text of its own.
 pub(super) const BASE64: &str = "MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
 
@@ -63,7 +65,7 @@ impl Attempt {
             secrets: vec![Secret::new(secret).unwrap()],
             previous: None,
             other: None,
-            url: Some(URL.to_owned()),
+            url: Some(PUBLIC_URL.to_owned()),
             target: URL.to_owned(),
             method: Method::POST,
             now,

@@ -356,6 +356,9 @@ const URLS: &[Failure] = &[
     ("twilio", Cause::UrlTrailingSlash, |a| {
         a.url = a.url.take().map(|url| url.replace("/hooks", "/hooks/"));
     }),
+    ("square", Cause::UrlQuery, |a| {
+        a.url = Some("https://shop.example/hooks?tenant=7&kind=a%20b".to_owned());
+    }),
     ("hubspot", Cause::UrlQuery, |a| {
         a.sender_url = "https://shop.example/hooks".to_owned();
     }),

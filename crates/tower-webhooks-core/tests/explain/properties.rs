@@ -1,8 +1,16 @@
 //! Whatever the secret and the body: nothing untrue is certain.
 
+use std::time::SystemTime;
+
+use http::{HeaderMap, HeaderName, Method, Uri};
 use proptest::prelude::*;
 use serde_json::json;
-use tower_webhooks_core::explain::{Cause, Confidence};
+use tower_webhooks_core::{
+    Head, Provider, Secrets,
+    explain::{Cause, Confidence, Explainer},
+    provider::TimestampPlace,
+    providers,
+};
 
 use super::attempt::Attempt;
 
@@ -147,5 +155,40 @@ proptest! {
         let mut attempt = attempt(preset, &secret, &body);
         attempt.set_secret(change(&secret));
         prop_assert_eq!(certain(&attempt), [cause]);
+    }
+
+    #[test]
+    fn no_request_makes_a_panic_or_is_certain_of_a_secret(
+        provider in proptest::sample::select(providers::all()),
+        secret in secret(),
+        signature in "[ -~]{0,80}",
+        time in "[0-9:TZ.-]{0,24}",
+        body in proptest::collection::vec(any::<u8>(), 0..200),
+        query in "(\\?[a-z=&%0-9+]{0,20})?",
+    ) {
+        let mut headers = HeaderMap::new();
+        let places = [provider.scheme().header(), time_header(&provider)];
+        for (name, text) in places.into_iter().zip([&signature, &time]) {
+            if let Some(name) = name {
+                headers.insert(name, text.trim().parse().unwrap());
+            }
+        }
+        let secrets = Secrets::new(secret).unwrap();
+        let uri: Uri = format!("https://shop.example/hooks{query}").parse().unwrap();
+        let explained = Explainer::new(provider, &secrets)
+            .with_public_url(Some("https://shop.example/hooks".into()))
+            .explain(Head::new(&Method::POST, &uri, &headers), &body.into(), SystemTime::now());
+        prop_assert!(!explained.is_verified());
+        for finding in explained.findings() {
+            let is_seen = finding.cause() == Cause::HeaderMissing;
+            prop_assert!(is_seen || finding.confidence() != Confidence::Certain, "{}", explained);
+        }
+    }
+}
+
+fn time_header(provider: &Provider) -> Option<&HeaderName> {
+    match provider.scheme().timestamp()?.place() {
+        TimestampPlace::Header(name) => Some(name),
+        _ => None,
     }
 }

@@ -38,7 +38,7 @@ pub fn explain<B: AsRef<[u8]>>(
 ///
 /// # Panics
 ///
-/// When it would not, with the whole [explanation](explain).
+/// When it would not, with the whole [explanation](explain()).
 ///
 /// ```
 /// use tower_webhooks::{Secrets, providers, testing::{Sender, assert_verifies}};

@@ -203,7 +203,8 @@ const fn what_to_change(kind: RejectionKind) -> &'static str {
             "the header has not the form of this provider's signature; see `webhooks providers NAME`"
         }
         RejectionKind::SignatureMismatch => {
-            "another secret was used, or other bytes: the body must be exactly as it was sent"
+            "another secret was used, or other bytes: the body must be exactly as it was sent; \
+             --explain tries to find out"
         }
         RejectionKind::SignatureMissing => {
             "a header that is needed was not given; see `webhooks providers NAME`"

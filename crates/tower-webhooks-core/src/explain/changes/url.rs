@@ -107,9 +107,18 @@ fn spelt<'c>() -> Vec<Change<'c>> {
 fn queries<'c>() -> Vec<Change<'c>> {
     let without = "the URL was signed without its query, which the request has: register the URL \
          with its query, or look for who adds one";
+    let configured = "the configured public URL has a query, and the query is taken from the \
+         request: configure it without one";
     let respelt = "the URL was signed with another spelling of its query: hand on the query as it \
          was sent, and look for a proxy that sorts it or writes its escapes anew";
     let mut changes = vec![
+        Change::new(Cause::UrlQuery, configured, |case| {
+            let (base, _) = case.public_url.as_deref()?.split_once('?')?;
+            Some(Case {
+                public_url: Some(base.to_owned()),
+                ..case.clone()
+            })
+        }),
         Change::new(Cause::UrlQuery, without, |case| {
             case.uri.query()?;
             with_query(case, None)
