@@ -55,6 +55,14 @@ impl Sender {
         self
     }
 
+    /// Sets the URL that is signed, with its query, for providers that sign it. It is
+    /// the endpoint's own: [`Endpoint::with_public_url`](crate::Endpoint::with_public_url).
+    #[must_use]
+    pub fn with_public_url(mut self, url: impl Into<String>) -> Self {
+        self.signer = self.signer.with_url(url);
+        self
+    }
+
     /// Adds a header that is sent, and signed where the scheme says so.
     #[must_use]
     pub fn header(mut self, name: HeaderName, value: HeaderValue) -> Self {
@@ -67,8 +75,8 @@ impl Sender {
     ///
     /// # Errors
     ///
-    /// [`SignError`] when a signed header was not given, or the secret does
-    /// not fit the provider's scheme.
+    /// [`SignError`] when a signed header or the signed URL was not given, or the
+    /// secret does not fit the provider's scheme.
     pub fn request(&self, body: impl Into<Bytes>) -> Result<Request<Body>, SignError> {
         let signed = self.signer.sign_request(&body.into(), self.clock.now())?;
         let mut request = Request::new(Body::from(signed.body));
