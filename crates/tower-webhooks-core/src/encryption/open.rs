@@ -223,14 +223,29 @@ impl Encryption {
         Value::of(raw).text().map(std::borrow::Cow::into_owned)
     }
 
-    /// A body with an empty ciphertext in its place.
+    /// A body with every field that the description names, and nothing in them but
+    /// the cipher's name.
     pub(crate) fn empty_body(&self) -> String {
-        self.ciphertext
-            .trim_start_matches('/')
-            .rsplit('/')
-            .map(pointers::unescape)
-            .fold("\"\"".to_owned(), |inner, name| {
-                format!("{{{}:{inner}}}", serde_json::Value::from(name))
-            })
+        let nonce = match &self.nonce {
+            Nonce::Field(field) => Some((&field.pointer, "")),
+            Nonce::Front => None,
+        };
+        let associated = self.associated.as_ref().map(|field| (&field.pointer, ""));
+        let named = self.named.as_ref();
+        let named = named.map(|named| (&named.pointer, named.equals.as_str()));
+        let mut body = serde_json::Value::default();
+        let fields = [nonce, associated, named].into_iter().flatten();
+        for (pointer, text) in fields.chain([(&self.ciphertext, "")]) {
+            let names = pointer.split('/').skip(1).map(pointers::unescape);
+            let mut place = &mut body;
+            for name in names {
+                if !place.is_object() {
+                    *place = serde_json::Value::Object(serde_json::Map::new());
+                }
+                place = &mut place[&*name];
+            }
+            *place = text.into();
+        }
+        body.to_string()
     }
 }
