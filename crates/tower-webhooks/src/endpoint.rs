@@ -225,7 +225,8 @@ impl Endpoint {
         Ok(Gate {
             intake: None,
             meter,
-            answers: AnswerBook::new(self.provider.answers()),
+            answers: AnswerBook::new(self.provider.answers())
+                .with_handshakes(self.provider.handshakes()),
             limits: Limits {
                 max_body_bytes: self
                     .max_body_bytes
