@@ -4,6 +4,7 @@ use std::{fmt, sync::Arc, time::SystemTime};
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName};
+use sha2::{Digest as _, Sha256};
 
 use crate::{
     EventHead, Item, Opener, Provider, Text, Unusable, content::Content, envelope::Reading,
@@ -234,6 +235,27 @@ impl Delivery {
     #[must_use]
     pub fn content(&self) -> Option<&Bytes> {
         self.0.content.as_ref()
+    }
+
+    /// The SHA-256 of what a redelivery of the event has too although its bytes
+    /// may differ: of the plain content, where the provider compresses bodies.
+    /// Nothing where that is the body as received, or it could not be restored.
+    #[must_use]
+    pub fn content_sha256(&self) -> Option<[u8; 32]> {
+        let content = self.0.content.as_ref()?;
+        self.0.provider.compression()?;
+        Some(Sha256::digest(content).into())
+    }
+
+    /// How many bytes of memory undoing compression and encryption took, beside
+    /// the body's own.
+    #[must_use]
+    pub fn restored_bytes(&self) -> usize {
+        let content = self.0.content.as_ref().filter(|content| {
+            let (restored, body) = (content.as_ptr(), self.0.body.as_ptr());
+            restored != body
+        });
+        content.map_or(0, Bytes::len)
     }
 
     /// What its envelope says of the event.

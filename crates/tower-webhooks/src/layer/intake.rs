@@ -85,12 +85,19 @@ impl Intake {
         event.id_signed = self.id_signed;
         event.dedup_span = self.dedup_span;
         event.headers = kept(delivery.provider(), headers);
+        event.body_sha256 = delivery.content_sha256();
+        // Names share the memory of what they were read from: of the body, which
+        // is stored, or of what was restored from it, which is not.
+        let own = |text: &Text| match delivery.restored_bytes() {
+            0 => text.clone(),
+            _ => Text::from(text.as_str()),
+        };
         match delivery.event() {
             Ok(head) => {
-                event.event_type = Some(head.event_type().clone());
-                event.id = head.id().cloned();
+                event.event_type = Some(own(head.event_type()));
+                event.id = head.id().map(own);
                 event.occurred_at = head.occurred_at();
-                event.ordering_key = head.ordering_key().cloned();
+                event.ordering_key = head.ordering_key().map(own);
             }
             Err(reason) => event.unusable = Some(Text::from_static(reason.as_str())),
         }
