@@ -28,7 +28,7 @@ struct Inner {
     received_at: SystemTime,
     headers: HeaderMap,
     body: Bytes,
-    content: Option<Bytes>,
+    content: Option<Content>,
     contents: Contents,
 }
 
@@ -124,7 +124,7 @@ impl Delivery {
             received_at: verified.received_at,
             headers: HeaderMap::new(),
             body: verified.body,
-            content: content.ok().map(|content| content.body),
+            content: content.ok(),
             contents,
         }))
     }
@@ -166,7 +166,7 @@ impl Delivery {
             received_at: stored.received_at,
             headers: stored.headers,
             body: stored.body,
-            content: content.ok().map(|content| content.body),
+            content: content.ok(),
             contents,
         }))
     }
@@ -234,28 +234,48 @@ impl Delivery {
     /// encryption: nothing where they could not be undone.
     #[must_use]
     pub fn content(&self) -> Option<&Bytes> {
-        self.0.content.as_ref()
+        self.0.content.as_ref().map(|content| &content.body)
     }
 
-    /// The SHA-256 of what a redelivery of the event has too although its bytes
-    /// may differ: of the plain content, where the provider compresses bodies.
-    /// Nothing where that is the body as received, or it could not be restored.
+    /// A SHA-256 that a redelivery of the event has too although its bytes may
+    /// differ: of the plain content, where the provider compresses bodies; where
+    /// it encrypts them, one keyed with the key that opened this one, so that
+    /// nobody can find out by it what was sealed. Nothing where the body as received
+    /// says it, or could not be restored.
     #[must_use]
     pub fn content_sha256(&self) -> Option<[u8; 32]> {
         let content = self.0.content.as_ref()?;
-        self.0.provider.compression()?;
-        Some(Sha256::digest(content).into())
+        match (&content.digest, &content.data) {
+            (Some(digest), None) => Some(*digest),
+            // The type stands outside.
+            (Some(digest), Some(_)) => {
+                let mut hash = Sha256::new();
+                if let Ok(event) = self.event() {
+                    hash.update(event.event_type().as_bytes());
+                }
+                hash.update([0]);
+                hash.update(digest);
+                Some(hash.finalize().into())
+            }
+            (None, _) => {
+                self.0.provider.compression()?;
+                Some(Sha256::digest(&content.body).into())
+            }
+        }
     }
 
     /// How many bytes of memory undoing compression and encryption took, beside
     /// the body's own.
     #[must_use]
     pub fn restored_bytes(&self) -> usize {
-        let content = self.0.content.as_ref().filter(|content| {
-            let (restored, body) = (content.as_ptr(), self.0.body.as_ptr());
-            restored != body
-        });
-        content.map_or(0, Bytes::len)
+        let Some(content) = &self.0.content else {
+            return 0;
+        };
+        let data = content.data.as_ref().map_or(0, Bytes::len);
+        if content.body.as_ptr() == self.0.body.as_ptr() {
+            return data;
+        }
+        data.saturating_add(content.body.len())
     }
 
     /// What its envelope says of the event.

@@ -62,6 +62,15 @@ pub enum SetupProblem {
         /// The handler's durable name.
         name: Text,
     },
+    /// An endpoint's provider encrypts its payloads, and the worker has nothing to
+    /// open them with.
+    #[error(
+        "the provider of the endpoint `{endpoint}` encrypts its payloads: give the worker what opens them with `HandledEndpoint::with_payload_secrets`"
+    )]
+    PayloadSecretsMissing {
+        /// The endpoint's name.
+        endpoint: Text,
+    },
     /// A text is no pattern.
     #[error(transparent)]
     Pattern(PatternError),
