@@ -363,12 +363,12 @@ impl WebhooksBuilder {
                 error,
             };
             let provider = Arc::clone(&endpoint.provider);
+            let opener = endpoint.opener();
             let of_endpoint =
                 HandledEndpoint::from_routes(name.clone(), provider, Arc::clone(&routes))
-                    .map_err(wrong)?
-                    .with_opener(endpoint.opener().map_err(unfit)?);
-            handled.push(of_endpoint);
+                    .map_err(wrong)?;
             let open = endpoint.open(&common, routes).map_err(unfit)?;
+            handled.push(of_endpoint.with_opener(opener.map_err(unfit)?));
             if opened.insert(name.clone(), (open, types)).is_some() {
                 return Err(StartError::Name(name));
             }

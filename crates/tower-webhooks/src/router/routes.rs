@@ -71,6 +71,15 @@ pub enum SetupProblem {
         /// The endpoint's name.
         endpoint: Text,
     },
+    /// A reply handler is registered for a provider that puts several events into
+    /// one delivery.
+    #[error(
+        "a reply handler is registered for `{pattern}`, and its provider puts several events into one delivery, which has one answer: use `.on(…)`"
+    )]
+    ReplyInBatch {
+        /// The pattern.
+        pattern: Text,
+    },
     /// A text is no pattern.
     #[error(transparent)]
     Pattern(PatternError),

@@ -32,8 +32,9 @@ impl HandledEndpoint {
     ///
     /// # Errors
     ///
-    /// Every pattern and name in the router that is wrong, and every handler in
-    /// order of a provider without an ordering key.
+    /// Every pattern and name in the router that is wrong, every handler in order
+    /// of a provider without an ordering key, and a reply handler of one that puts
+    /// several events into a delivery.
     pub fn new(
         name: impl Into<Text>,
         provider: impl Into<Arc<Provider>>,
@@ -55,6 +56,12 @@ impl HandledEndpoint {
                 name: info.name.clone(),
             });
             SetupProblems::check(problems.collect())?;
+        }
+        if provider.envelope().is_batch()
+            && let Some(reply) = routes.first_reply()
+        {
+            let pattern = reply.info.text.clone();
+            SetupProblems::check(vec![SetupProblem::ReplyInBatch { pattern }])?;
         }
         Ok(Self {
             name,
