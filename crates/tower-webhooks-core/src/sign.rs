@@ -147,10 +147,13 @@ impl Signer {
     ///
     /// # Errors
     ///
-    /// [`SignError`] when a signed header or a field of the body is missing, or
-    /// the secret does not have the form that the scheme wants.
+    /// [`SignError`] when a signed header, a field of the body or the signed URL is
+    /// missing, or the secret does not have the form that the scheme wants.
     pub fn sign_request(&self, body: &[u8], at: SystemTime) -> Result<SignedRequest, SignError> {
         self.provider.check().map_err(SetupError::from)?;
+        if self.provider.scheme().needs_public_url() && self.url.is_empty() {
+            return Err(SetupError::PublicUrlMissing.into());
+        }
         let mut request = SignedRequest {
             headers: self.headers.clone(),
             body: Bytes::copy_from_slice(body),

@@ -131,3 +131,15 @@ fn an_encryption_comes_back_from_its_text() {
             .is_some()
     );
 }
+
+#[test]
+fn a_sealed_body_has_every_field_that_the_description_names() {
+    let encryption = Encryption::of_body(Cipher::Aes256Gcm, "/sealed/text")
+        .with_nonce(CodedField::text("/sealed/nonce"))
+        .with_associated(CodedField::text("/about"))
+        .with_named("/sealed/cipher", "A256GCM");
+    assert_eq!(
+        encryption.empty_body(),
+        r#"{"about":"","sealed":{"cipher":"A256GCM","nonce":"","text":""}}"#
+    );
+}

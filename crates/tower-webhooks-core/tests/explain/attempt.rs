@@ -15,6 +15,9 @@ pub(super) const URL: &str = "https://shop.example/hooks?tenant=7&kind=a%20b";
 
 pub(super) const PUBLIC_URL: &str = "https://shop.example/hooks";
 
+/// What encrypts payloads, where a preset does.
+const PAYLOAD_SECRET: &str = "0123456789abcdef0123456789ABCDEF";
+
 /// Behind `whsec_`, and as a text of its own.
 pub(super) const BASE64: &str = "MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
 
@@ -104,6 +107,7 @@ impl Attempt {
             Secret::new(self.sender_secret.clone()).unwrap(),
         )
         .with_url(self.sender_url.clone())
+        .with_payload_secret(Secret::new(PAYLOAD_SECRET).unwrap())
         .with_method(self.sender_method.clone());
         for (name, value) in &self.sender_headers {
             signer = signer.with_header(

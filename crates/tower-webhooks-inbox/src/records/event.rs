@@ -47,7 +47,8 @@ pub struct NewEvent {
     pub received_at: SystemTime,
     /// Headers worth keeping. Default none.
     pub headers: Headers,
-    /// The wire bytes. Where a delivery carries several events, this event's own.
+    /// The wire bytes. Where a delivery carries several events, its body without the
+    /// other ones.
     pub body: Bytes,
     /// The body's SHA-256. The committer computes it when it is `None`; set it
     /// where redeliveries change some of the body, over what they do not change.
@@ -169,7 +170,7 @@ pub struct StoredEvent {
     pub received_at: SystemTime,
     /// Headers worth keeping. Empty once pruned or erased.
     pub headers: Headers,
-    /// The wire bytes. `None` once pruned or erased, and where a listing leaves them out.
+    /// The wire bytes, as [`NewEvent::body`] says. `None` once pruned or erased, and where a listing leaves them out.
     pub body: Option<Bytes>,
     /// How long the body is or was, in bytes.
     pub body_bytes: u64,

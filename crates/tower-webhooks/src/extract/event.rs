@@ -129,6 +129,7 @@ pub(crate) fn event_id(delivery: &Delivery) -> Text {
     let id = delivery.event().ok().and_then(EventHead::id);
     id.cloned().unwrap_or_else(|| {
         let mut event = NewEvent::new("", delivery.body().clone(), delivery.received_at());
+        event.body_sha256 = delivery.content_sha256();
         body_key(&event.hash_body())
     })
 }

@@ -29,6 +29,9 @@ pub mod invalid_signature {}
 #[doc = include_str!("handshakes.md")]
 pub mod handshakes {}
 
+#[doc = include_str!("payloads.md")]
+pub mod payloads {}
+
 #[doc = include_str!("providers.md")]
 pub mod own_provider {}
 

@@ -30,6 +30,17 @@ impl Sender {
         })
     }
 
+    /// Encrypts payloads with this secret, for a provider that has one of its own for
+    /// that. The text is the secret's, in the form that the provider gives it.
+    ///
+    /// # Errors
+    ///
+    /// [`SecretError`] when the secret is empty.
+    pub fn payload_secret(mut self, secret: impl Into<String>) -> Result<Self, SecretError> {
+        self.signer = self.signer.with_payload_secret(Secret::new(secret)?);
+        Ok(self)
+    }
+
     /// Replaces the request's target.
     ///
     /// # Panics
@@ -55,6 +66,14 @@ impl Sender {
         self
     }
 
+    /// Sets the URL that is signed, with its query, for providers that sign it. It is
+    /// the endpoint's own: [`Endpoint::with_public_url`](crate::Endpoint::with_public_url).
+    #[must_use]
+    pub fn with_public_url(mut self, url: impl Into<String>) -> Self {
+        self.signer = self.signer.with_url(url);
+        self
+    }
+
     /// Adds a header that is sent, and signed where the scheme says so.
     #[must_use]
     pub fn header(mut self, name: HeaderName, value: HeaderValue) -> Self {
@@ -67,8 +86,8 @@ impl Sender {
     ///
     /// # Errors
     ///
-    /// [`SignError`] when a signed header was not given, or the secret does
-    /// not fit the provider's scheme.
+    /// [`SignError`] when a signed header or the signed URL was not given, or the
+    /// secret does not fit the provider's scheme.
     pub fn request(&self, body: impl Into<Bytes>) -> Result<Request<Body>, SignError> {
         Ok(self.signed(body)?.map(Body::from))
     }
