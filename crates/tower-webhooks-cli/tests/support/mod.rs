@@ -18,7 +18,7 @@ use tower_webhooks_core::{
 /// What the command must never print, whatever goes wrong.
 pub(crate) const SECRET: &str = "swordfish-0123456789-swordfish-0123456789";
 
-/// The presets that the command signs for with any text as their secret, in the
+/// The presets that the command signs for with any text as their one secret, in the
 /// headers alone.
 pub(crate) fn signed_in_headers() -> impl Iterator<Item = Provider> {
     let in_header = |place: &Place| matches!(place, Place::Header(_));
@@ -37,6 +37,7 @@ pub(crate) fn signed_in_headers() -> impl Iterator<Item = Provider> {
         by_text
             && in_headers
             && !scheme.needs_public_url()
+            && !provider.needs_payload_secrets()
             && !envelope.is_batch()
             && !envelope.event_type().places().any(in_header)
             && !places.any(in_header)
