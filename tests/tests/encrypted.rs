@@ -143,9 +143,10 @@ async fn whatever_cannot_be_opened_is_one_failure() {
         ("another key", devdraft(), PLAIN, NEXT_KEY, str::to_owned),
         ("no base64", devdraft(), PLAIN, KEY, last),
         ("an altered byte", devdraft(), PLAIN, KEY, |body| {
-            let at = body.len() - 12;
-            let other = if &body[at..=at] == "A" { "B" } else { "A" };
-            format!("{}{other}{}", &body[..at], &body[at + 1..])
+            let (before, behind) = body.split_at(body.len() - 12);
+            let other = if behind.starts_with('A') { 'B' } else { 'A' };
+            let rest: String = behind.chars().skip(1).collect();
+            format!("{before}{other}{rest}")
         }),
         ("no ciphertext", devdraft(), PLAIN, KEY, |_| {
             r#"{"encrypted":""}"#.to_owned()
