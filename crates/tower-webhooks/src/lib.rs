@@ -63,9 +63,9 @@
 //! | `ed25519` | Ed25519 signatures: Discord, Standard Webhooks with a public key |
 //! | `ecdsa` | ECDSA P-256 signatures: SendGrid |
 //! | `rsa` | RSA signatures: WeChat Pay |
-//! | `encryption` | handshakes that are encrypted: Lark. Encrypted events are kept, and not yet opened |
+//! | `encryption` | encrypted payloads and handshakes: Lark, WeChat Pay, Devdraft in a form of ours |
 //! | `explain` | why a signature fails, for tests: [`guide::invalid_signature`] |
-//! | `inflate` | the core's part of bodies in gzip or deflate; the layer refuses them still |
+//! | `inflate` | bodies in gzip or deflate, where the provider declares them |
 
 extern crate self as tower_webhooks;
 
