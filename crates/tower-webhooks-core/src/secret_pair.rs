@@ -123,8 +123,13 @@ fn written(
     let text = match encoding {
         KeyEncoding::Base64 => Encoding::Base64.encode(key),
         KeyEncoding::Hex => Encoding::Hex.encode(key),
-        KeyEncoding::Pem => pem_rfc7468::encode_string(label, LineEnding::LF, key)
-            .map_err(|_| SecretErrorKind::Malformed)?,
+        KeyEncoding::Pem => {
+            let pem = pem_rfc7468::encode_string(label, LineEnding::LF, key)
+                .map(Zeroizing::new)
+                .map_err(|_| SecretErrorKind::Malformed)?;
+            // Like any other secret, without the line end that files add.
+            pem.trim_end().to_owned()
+        }
         KeyEncoding::Whpk => format!("{prefix}{}", Encoding::Base64.encode(key)),
         KeyEncoding::Utf8 | KeyEncoding::Whsec => return Err(SecretErrorKind::Malformed.into()),
     };

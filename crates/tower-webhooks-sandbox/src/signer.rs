@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::SystemTime};
 
-use http::{HeaderMap, HeaderName, HeaderValue};
+use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use tower_webhooks_core::{Provider, Secret, SignError, SignedRequest, Signer, provider::Part};
 
 use crate::{Draft, text::new_nonce};
@@ -53,6 +53,13 @@ impl EventSigner {
     #[must_use]
     pub fn with_payload_secret(mut self, secret: Secret) -> Self {
         self.signer = self.signer.with_payload_secret(secret);
+        self
+    }
+
+    /// Replaces the method, for schemes that sign it. The default is POST.
+    #[must_use]
+    pub fn with_method(mut self, method: Method) -> Self {
+        self.signer = self.signer.with_method(method);
         self
     }
 

@@ -2,6 +2,7 @@
 
 mod body;
 mod headers;
+mod payload_secret;
 mod provider;
 mod secret;
 mod target;
@@ -9,6 +10,7 @@ mod time;
 
 pub(crate) use body::BodyArgs;
 pub(crate) use headers::HeaderArgs;
+pub(crate) use payload_secret::PayloadSecretArgs;
 pub(crate) use provider::{ProviderArg, load as load_provider};
 pub(crate) use secret::SecretArgs;
 pub(crate) use target::TargetArgs;

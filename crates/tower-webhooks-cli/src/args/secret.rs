@@ -14,7 +14,7 @@ const VARIABLE: &str = "WEBHOOK_SECRET";
 /// What provider and receiver share.
 #[derive(Debug, clap::Args)]
 pub(crate) struct SecretArgs {
-    /// The secret as the provider shows it; `verify` takes it repeated, newest first.
+    /// The secret as the provider shows it, or of key pairs the own half; `verify` takes it repeated, newest first.
     ///
     /// Other users of the machine can see it in the list of processes. Without it and --secret-file
     /// the environment is read: WEBHOOK_SECRET or WEBHOOK_SECRET_FILE, then WEBHOOK_SECRET_PREVIOUS
@@ -71,7 +71,7 @@ impl SecretArgs {
     }
 }
 
-fn read(path: &Path) -> Result<String, Failure> {
+pub(super) fn read(path: &Path) -> Result<String, Failure> {
     let mut text = fs::read_to_string(path).map_err(|error| {
         let path = path.display();
         Failure::usage(format!("the secret's file {path} cannot be read: {error}"))
