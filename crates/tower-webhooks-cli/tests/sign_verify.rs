@@ -5,7 +5,7 @@
 mod support;
 
 use serde_json::{Value, json};
-use support::{Ran, SECRET, assert_one_line, finish_showing_token, run, run_with, webhooks, write};
+use support::{Ran, SECRET, assert_one_line, run, run_with, write};
 
 const BODY: &str = r#"{"event":"link.opened","timestamp":"2026-03-02T10:15:00Z","data":{}}"#;
 

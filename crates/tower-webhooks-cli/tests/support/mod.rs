@@ -1,5 +1,6 @@
 //! Runs the command as a user does.
 
+pub(crate) mod flawed;
 pub(crate) mod inbox;
 pub(crate) mod receiver;
 
