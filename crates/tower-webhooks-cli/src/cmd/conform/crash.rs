@@ -104,7 +104,7 @@ impl Crash {
             (kill.await, sent)
         });
         killed.map_err(Failure::failed)??;
-        self.wait_until(stage, false)?;
+        stage.wait_until(false)?;
         self.start(stage)?;
         let sent = sent.map_err(Failure::usage)?;
         let (answered, unanswered): (Vec<_>, Vec<_>) =
@@ -131,7 +131,7 @@ impl Crash {
 
     fn kill(&self, stage: &Stage<'_>) -> Result<(), Failure> {
         run("--kill", &self.kill)?;
-        self.wait_until(stage, false)
+        stage.wait_until(false)
     }
 
     /// Leaves the receiver running, as whoever starts one wants it.
@@ -139,13 +139,16 @@ impl Crash {
         let mut receiver = shell(&self.start)
             .spawn()
             .map_err(|error| Failure::failed(format!("--start cannot run: {error}")))?;
-        self.wait_until(stage, true)
+        stage
+            .wait_until(true)
             .map_err(|failure| why_not_started(&mut receiver).unwrap_or(failure))
     }
+}
 
-    fn wait_until(&self, stage: &Stage<'_>, there: bool) -> Result<(), Failure> {
+impl Stage<'_> {
+    fn wait_until(&self, there: bool) -> Result<(), Failure> {
         let begun = Instant::now();
-        while stage.runtime.block_on(stage.player.is_there()) != there {
+        while self.runtime.block_on(self.player.is_there()) != there {
             if begun.elapsed() > PATIENCE {
                 return Err(Failure::failed(match there {
                     true => "--start brought no receiver that takes connections at --url",
@@ -156,9 +159,7 @@ impl Crash {
         }
         Ok(())
     }
-}
 
-impl Stage<'_> {
     fn prepare(&self, count: usize) -> Result<Vec<Prepared>, Failure> {
         let events = (0..count).map(|_| self.player.prepare(self.event));
         events.collect::<Result<_, _>>().map_err(Failure::usage)
