@@ -283,23 +283,11 @@ impl Process {
             start,
             kill: format!("kill -9 $(cat {pid})"),
         };
-        assert!(started.shell(&started.start));
+        assert!(shell(&started.start));
         while std::net::TcpStream::connect(address).is_err() {
             std::thread::sleep(std::time::Duration::from_millis(20));
         }
         started
-    }
-
-    fn shell(&self, command: &str) -> bool {
-        let mut shell = Command::new("sh");
-        shell
-            .args(["-c", command])
-            .stdout(std::process::Stdio::null());
-        shell
-            .stderr(std::process::Stdio::null())
-            .status()
-            .unwrap()
-            .success()
     }
 
     fn wrong(&self, flaw: Flaw) -> Vec<String> {
@@ -317,9 +305,22 @@ impl Process {
 }
 
 #[cfg(unix)]
+fn shell(command: &str) -> bool {
+    let mut shell = Command::new("sh");
+    shell
+        .args(["-c", command])
+        .stdout(std::process::Stdio::null());
+    shell
+        .stderr(std::process::Stdio::null())
+        .status()
+        .unwrap()
+        .success()
+}
+
+#[cfg(unix)]
 impl Drop for Process {
     fn drop(&mut self) {
-        self.shell(&self.kill);
+        shell(&self.kill);
     }
 }
 

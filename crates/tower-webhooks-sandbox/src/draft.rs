@@ -16,10 +16,11 @@ use crate::renew::renew;
 /// and the headers that belong to the event rather than to its signature.
 ///
 /// ```
+/// use std::sync::Arc;
 /// use tower_webhooks_core::providers;
 /// use tower_webhooks_sandbox::Draft;
 ///
-/// let github = providers::github().into();
+/// let github = Arc::new(providers::github());
 /// let ping = Draft::new(&github, Some("ping"), r#"{"hook_id":1}"#);
 /// assert_eq!(ping.headers["x-github-event"], "ping");
 /// assert_eq!(ping.head(&github)?.event_type(), "ping");

@@ -35,7 +35,9 @@ pub(crate) fn webhooks() -> Command {
     command
         .env_remove("INBOX")
         .env_remove("WEBHOOK_PAYLOAD_SECRET")
-        .env_remove("WEBHOOK_PAYLOAD_SECRET_FILE");
+        .env_remove("WEBHOOK_PAYLOAD_SECRET_FILE")
+        .env_remove("WEBHOOK_HANDSHAKE_SECRET")
+        .env_remove("WEBHOOK_HANDSHAKE_SECRET_FILE");
     for name in [
         "CRYPTOMATE_API_KEY",
         "DEVDRAFT_CLIENT_KEY",

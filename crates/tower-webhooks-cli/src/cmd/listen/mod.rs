@@ -19,7 +19,6 @@ use crate::failure::Failure;
 #[derive(Debug, clap::Args)]
 #[command(
     args_conflicts_with_subcommands = true,
-    subcommand_negates_reqs = true,
     after_help = "\
 Examples:
   webhooks listen --provider stripe --secret-file secret.txt --inbox stripe.db
@@ -31,7 +30,7 @@ pub(crate) struct Args {
     command: Option<Command>,
 
     #[command(flatten)]
-    serve: Option<serve::ServeArgs>,
+    serve: serve::ServeArgs,
 }
 
 /// One command on what was kept.
@@ -46,10 +45,9 @@ pub(crate) fn run(args: Args, out: &mut impl Write) -> Result<(), Failure> {
         .build()
         .map_err(Failure::failed)?;
     runtime.block_on(async {
-        match (args.command, args.serve) {
-            (Some(Command::Replay(args)), _) => replay::run(args, out).await,
-            (None, Some(args)) => serve::run(args, out).await,
-            (None, None) => Err(Failure::usage("who sends? give --provider")),
+        match args.command {
+            None => serve::run(args.serve, out).await,
+            Some(Command::Replay(args)) => replay::run(args, out).await,
         }
     })
 }

@@ -36,6 +36,8 @@ struct Line<'r> {
     data: Option<&'r RawValue>,
     /// Why an authentic body names no event.
     unusable: Option<&'static str>,
+    /// Whether it was a handshake, which nothing signs, and was answered.
+    handshake: bool,
     /// Why it was refused.
     rejection: Option<&'static str>,
     forwarded: Option<&'r Forwarded>,
@@ -61,9 +63,10 @@ impl Report {
         let delivery = match &self.verdict {
             Ok(delivery) => delivery,
             Err(rejection) => {
-                let rejection = Some(rejection.kind().as_str());
+                let handshake = self.answered.is_success();
                 return vec![Line {
-                    rejection,
+                    handshake,
+                    rejection: (!handshake).then(|| rejection.kind().as_str()),
                     ..self.line(Err(None))
                 }];
             }
@@ -88,6 +91,7 @@ impl Report {
             time: time.map(|time| time.to_string()),
             data: head.and_then(|head| serde_json::from_str(head.data()).ok()),
             unusable: event.err().flatten().map(Unusable::as_str),
+            handshake: false,
             rejection: None,
             forwarded: self.forwarded.as_ref(),
         }
@@ -100,6 +104,7 @@ fn in_words(line: &Line<'_>) -> String {
     match (line.rejection, line.unusable) {
         (Some(rejection), _) => words.push(format!("rejected: {rejection}")),
         (None, Some(unusable)) => words.push(format!("authentic, unusable: {unusable}")),
+        (None, None) if line.handshake => words.push("handshake".to_owned()),
         (None, None) => {}
     }
     words.extend(

@@ -16,7 +16,7 @@ use tower_webhooks_core::{
 
 use super::report::{Forwarded, Report};
 use crate::{
-    args::{PayloadSecretArgs, ProviderArg, SecretArgs},
+    args::{PayloadSecretArgs, SecretArgs, load_provider},
     failure::Failure,
     post::Poster,
     stop::told_to_stop,
@@ -37,8 +37,10 @@ const HANDSHAKE_VARIABLE: &str = "WEBHOOK_HANDSHAKE_SECRET";
 /// How the receiver runs.
 #[derive(Debug, clap::Args)]
 pub(super) struct ServeArgs {
-    #[command(flatten)]
-    provider: ProviderArg,
+    /// Who sends: a preset's name, or a description of your own in TOML or JSON
+    #[arg(short, long, value_name = "NAME|FILE", value_parser = load_provider)]
+    provider: Option<Arc<Provider>>,
+
     #[command(flatten)]
     secret: SecretArgs,
     #[command(flatten)]
@@ -81,7 +83,9 @@ struct Tap {
 }
 
 pub(super) async fn run(args: ServeArgs, out: &mut impl Write) -> Result<(), Failure> {
-    let provider = args.provider.provider;
+    let Some(provider) = args.provider else {
+        return Err(Failure::usage("who sends? give --provider"));
+    };
     let secrets = args.secret.all()?;
     let payload_secrets = args.payload_secret.all(&provider)?;
     let forward = args.forward.as_deref();
