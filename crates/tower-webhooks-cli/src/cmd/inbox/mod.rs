@@ -23,6 +23,7 @@ use std::io::Write;
 
 use tower_webhooks_inbox::Inbox;
 
+pub(super) use self::{place::PlaceArg, show::find};
 use crate::failure::Failure;
 
 /// Look into an inbox, and replay, prune or erase what it keeps
@@ -39,7 +40,7 @@ pub(crate) struct Args {
     command: Command,
 
     #[command(flatten)]
-    place: place::PlaceArg,
+    place: PlaceArg,
 
     /// Print JSON
     #[arg(long, global = true)]

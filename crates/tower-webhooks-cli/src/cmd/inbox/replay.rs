@@ -132,7 +132,7 @@ fn reader(
     }
     let encryption = provider.encryption();
     let opener = encryption
-        .map(|encryption| Opener::new(encryption, &payload_secrets.all()?).map_err(Failure::usage));
+        .map(|encryption| Opener::new(encryption, &payload_secrets.opening()?).map_err(Failure::usage));
     let opener = opener.transpose()?;
     Ok(Some(Reader::new(provider, opener)))
 }

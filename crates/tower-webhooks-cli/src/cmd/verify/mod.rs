@@ -11,7 +11,7 @@ use tower_webhooks_core::{
 
 use self::explain::{ExplainArgs, Given};
 use crate::{
-    args::{BodyArgs, HeaderArgs, ProviderArg, SecretArgs, TargetArgs, TimeArg},
+    args::{BodyArgs, HeaderArgs, PayloadSecretArgs, ProviderArg, SecretArgs, TargetArgs, TimeArg},
     failure::Failure,
 };
 
@@ -34,6 +34,8 @@ pub(crate) struct Args {
     provider: ProviderArg,
     #[command(flatten)]
     secret: SecretArgs,
+    #[command(flatten)]
+    payload_secret: PayloadSecretArgs,
     #[command(flatten)]
     body: BodyArgs,
     #[command(flatten)]
@@ -87,6 +89,12 @@ pub(crate) fn run(args: Args, out: &mut impl Write) -> Result<(), Failure> {
     let verifier = Verifier::new(provider.clone(), &secrets)
         .map_err(Failure::usage)?
         .with_public_url(public_url);
+    let verifier = match args.payload_secret.all(&provider)? {
+        Some(secrets) => verifier
+            .with_payload_secrets(&secrets)
+            .map_err(Failure::usage)?,
+        None => verifier,
+    };
 
     let verdict = provider.screen(&headers, now).and_then(|screened| {
         verifier.verify(Head::new(&method, &uri, &headers), &screened, body, now)
@@ -118,6 +126,9 @@ enum Verdict<'r> {
     Accepted {
         /// The label of the secret that matched.
         secret: Option<&'r str>,
+        /// How many there are, where a delivery holds several: the first is told.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        events: Option<usize>,
         event_type: Option<&'r str>,
         id: Option<&'r str>,
         /// When it happened, in RFC 3339.
@@ -136,10 +147,15 @@ impl<'r> Report<'r> {
     fn new(provider: &'r str, verdict: &'r Result<Delivery, Rejection>) -> Self {
         let (verified, verdict) = match verdict {
             Ok(delivery) => {
-                let event = delivery.event();
+                let items = delivery.items();
+                let event = match items {
+                    Some([first, ..]) => first.event(),
+                    _ => delivery.event(),
+                };
                 let head = event.ok();
                 let accepted = Verdict::Accepted {
                     secret: delivery.secret_label().map(Text::as_str),
+                    events: items.map(<[_]>::len),
                     event_type: head.map(|head| head.event_type().as_str()),
                     id: head.and_then(EventHead::id).map(Text::as_str),
                     time: head.and_then(EventHead::occurred_at).and_then(rfc_3339),
@@ -166,6 +182,7 @@ impl<'r> Report<'r> {
         match &self.verdict {
             Verdict::Accepted {
                 secret,
+                events,
                 event_type,
                 id,
                 time,
@@ -175,6 +192,7 @@ impl<'r> Report<'r> {
                 writeln!(out, "verified: {}", self.provider)?;
                 for (name, value) in [
                     ("secret", *secret),
+                    ("events", events.map(|count| count.to_string()).as_deref()),
                     ("type", *event_type),
                     ("id", *id),
                     ("time", time.as_deref()),
