@@ -60,6 +60,11 @@ impl Mounted {
         let endpoint = Endpoint::new("hooks", provider.clone(), secrets)
             .with_public_url(url.clone())
             .with_handshake_secrets(Secrets::new(TOKEN).unwrap());
+        let endpoint = if provider.needs_payload_secrets() {
+            endpoint.with_payload_secrets(Secrets::new(PAYLOAD_SECRET).unwrap())
+        } else {
+            endpoint
+        };
         let webhooks = runtime
             .block_on(Webhooks::start(MemoryInbox::new(), [endpoint]))
             .unwrap();
