@@ -95,7 +95,7 @@ pub mod worker;
 pub use ack::ack;
 pub use endpoint::Endpoint;
 pub use extract::{Event, EventRejection, FromJob};
-pub use job::{Attempt, Job};
+pub use job::{Attempt, Job, Lease};
 pub use layer::{
     endpoint_service::EndpointService, service::WebhookService, webhook_layer::WebhookLayer,
 };
