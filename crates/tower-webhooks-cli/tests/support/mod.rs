@@ -38,6 +38,7 @@ pub(crate) fn signed_in_headers() -> impl Iterator<Item = Provider> {
             && in_headers
             && !scheme.needs_public_url()
             && !envelope.is_batch()
+            && provider.encryption().is_none()
             && !envelope.event_type().places().any(in_header)
             && !places.any(in_header)
     })
