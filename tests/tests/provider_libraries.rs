@@ -1,6 +1,7 @@
 //! The libraries that providers publish sign, we verify; we sign, they verify:
 //! over real HTTP, with one thing changed for each negative.
 #![allow(
+    clippy::expect_used,
     clippy::unwrap_used,
     clippy::print_stdout,
     reason = "helpers of tests fail by a panic; the versions are what a run is for"
