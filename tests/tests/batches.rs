@@ -553,7 +553,7 @@ async fn one_answer_cannot_decide_several_events() {
 
 /// A layer that only verifies hands the whole on, with its events.
 #[tokio::test]
-async fn behind_a_verifying_layer_the_events_are_the_deliverys_items() {
+async fn behind_a_verifying_layer_the_events_are_items_of_the_delivery() {
     let verify = || WebhookLayer::verify(mail(), Secrets::new(SECRET).unwrap()).unwrap();
     let ids = |Extension(delivery): Extension<Delivery>| async move {
         let items = delivery.items().unwrap().iter();

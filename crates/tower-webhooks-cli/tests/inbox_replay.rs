@@ -12,8 +12,8 @@ use support::{
     inbox::{Receiver, Store, event, on_both_stores, received},
     write,
 };
-use tower_webhooks_core::{Provider, Secret, Signer};
 use tokio::time::timeout;
+use tower_webhooks_core::{Provider, Secret, Signer};
 use tower_webhooks_inbox::{Inserted, NewEvent, Settlement};
 
 /// Whose events name their type and id in the body.

@@ -3,7 +3,7 @@
 //! machine:
 //!
 //!     eval "$(scripts/postgres start)"
-//!     cargo run --release -p tower-webhooks-postgres --example throughput -- [events]
+//!     cargo run --release -p tower-webhooks-postgres --example postgres_throughput -- [events]
 //!
 //! Makes a schema `throughput` and drops it again.
 
