@@ -1,0 +1,121 @@
+//! What a receiver loses, keeps or does not count.
+#![allow(clippy::unwrap_used, reason = "helpers of tests fail by a panic")]
+
+use std::time::Duration;
+
+use axum::body::Body;
+use http::{HeaderValue, Request};
+use serde_json::json;
+use tower_webhooks::{
+    Decide as _, Endpoint, EventRouter, Handler as _, Inbox as _, Job, Provider, Secrets, Webhooks,
+    providers,
+    testing::{Runs, Sender},
+};
+use tower_webhooks_inbox::{EventState, JobState, MemoryInbox};
+use tower_webhooks_tests::{Form, ask};
+
+const SECRET: &str = "shpss_the_secret_that_the_shop_signs_with";
+
+fn signed(
+    provider: Provider,
+    body: &str,
+    headers: &[(&'static str, &'static str)],
+) -> Request<Body> {
+    let sender = Sender::new(provider, SECRET).unwrap().to("/endpoint");
+    let mut request = sender.request(body.to_owned()).unwrap();
+    for (name, value) in headers {
+        request
+            .headers_mut()
+            .insert(*name, HeaderValue::from_static(value));
+    }
+    request
+}
+
+/// An order that is paid as it is made: two topics, two ids, one body.
+#[tokio::test]
+async fn two_types_of_one_body_each_reach_their_handler() {
+    let events = EventRouter::new()
+        .on("orders/create", (|_: Job| async {}).named("created"))
+        .on("orders/paid", (|_: Job| async {}).named("paid"));
+    let secrets = Secrets::new(SECRET).unwrap();
+    let endpoint = Endpoint::new("endpoint", providers::shopify(), secrets).events(events);
+    let inbox = MemoryInbox::new();
+    let webhooks = Webhooks::start(inbox.clone(), [endpoint]).await.unwrap();
+    let app = Form::Terminal.mount(&webhooks, "endpoint");
+    let order = r#"{"id":820982911946154508,"financial_status":"paid"}"#;
+    for (topic, id) in [("orders/create", "w-1"), ("orders/paid", "w-2")] {
+        let headers = [("x-shopify-topic", topic), ("x-shopify-webhook-id", id)];
+        let answer = ask(app.clone(), signed(providers::shopify(), order, &headers)).await;
+        assert_eq!(answer.status, 200);
+    }
+    webhooks.drain(Duration::from_secs(5)).await;
+    let stats = inbox.stats().await.unwrap();
+    assert_eq!(stats.events.get(&EventState::Routed), Some(&2));
+    assert_eq!(stats.jobs(JobState::Done), 2, "created and paid");
+}
+
+#[tokio::test]
+async fn no_signature_is_stored() {
+    let events = EventRouter::new().on("push", |_: Job| std::future::pending::<()>());
+    let secrets = Secrets::new(SECRET).unwrap();
+    let endpoint = Endpoint::new("endpoint", providers::github(), secrets).events(events);
+    let inbox = MemoryInbox::new();
+    let webhooks = Webhooks::start(inbox.clone(), [endpoint]).await.unwrap();
+    let app = Form::Terminal.mount(&webhooks, "endpoint");
+    // As GitHub sends it: the older signature beside the newer one.
+    let headers = [
+        ("x-github-event", "push"),
+        ("x-github-delivery", "d-1"),
+        (
+            "x-hub-signature",
+            "sha1=0123456789012345678901234567890123456789",
+        ),
+    ];
+    let answer = ask(app, signed(providers::github(), "{}", &headers)).await;
+    assert_eq!(answer.status, 200);
+    let stored = inbox.get(tower_webhooks_inbox::EventSeq(1)).await.unwrap();
+    let stored = stored.unwrap();
+    let names: Vec<_> = stored
+        .event
+        .headers
+        .iter()
+        .map(|one| one.0.as_str())
+        .collect();
+    assert!(
+        !names.iter().any(|name| name.contains("signature")),
+        "{names:?}"
+    );
+}
+
+#[tokio::test]
+async fn bytes_count_for_as_long_as_a_reply_is_being_decided() {
+    let decide = |_: Job| async {
+        std::future::pending::<()>().await;
+        axum::Json(json!({ "code": "00" }))
+    };
+    let default = axum::Json(json!({ "code": "05" }));
+    let events =
+        EventRouter::new().reply("cards.authorization.pending", decide.or_default(default));
+    let secrets = Secrets::new(SECRET).unwrap();
+    let endpoint = Endpoint::new("endpoint", providers::cryptomate(), secrets).events(events);
+    let runs = Runs::new();
+    let webhooks = runs
+        .watch(Webhooks::builder())
+        .start(MemoryInbox::new(), [endpoint])
+        .await
+        .unwrap();
+    let app = Form::Terminal.mount(&webhooks, "endpoint");
+    let body = json!({
+        "product": "cards", "event_type": "authorization", "status": "pending",
+        "operation_id": "op_1", "data": { "note": "x".repeat(500_000) },
+    });
+    let request = signed(providers::cryptomate(), &body.to_string(), &[]);
+    let asked = tokio::spawn(ask(app, request));
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    assert!(!asked.is_finished(), "it is being decided");
+    assert!(
+        webhooks.bytes_in_flight() >= 500_000,
+        "{}",
+        webhooks.bytes_in_flight()
+    );
+}
