@@ -75,7 +75,9 @@ pub trait Inbox: fmt::Debug + Send + Sync + 'static {
     ///
     /// *Known within its span* looks only at usable events that were not matched
     /// by a signed id and are no conflict, and compares `received_at`, both ends
-    /// included, with the latest of them. A duplicate by body hash is counted in
+    /// included, with the latest of them. The hash is what
+    /// [`hash_body`](crate::NewEvent::hash_body) says: an event of another type that
+    /// nobody signed has another. A duplicate by body hash is counted in
     /// [`suppressed`](crate::StoredEvent::suppressed). The same conflict again is a
     /// duplicate of the conflict, and the same body under an unsigned id of the
     /// event that has both, however long ago.
@@ -86,7 +88,8 @@ pub trait Inbox: fmt::Debug + Send + Sync + 'static {
     ///
     /// Jobs of one handler, tenant and ordering key run one after another if the
     /// handler was registered so; see [`Ordering`](crate::Ordering). Whatever ends
-    /// one makes the next one due, in the same transaction.
+    /// one makes the next one due, in the same transaction. So does a registration
+    /// by which nothing holds the next one up any more.
     ///
     /// A claim takes, for each handler wanted, the jobs that were due first,
     /// including running ones whose lease has ended.

@@ -64,5 +64,5 @@ pub use records::{
     NewEvent, Ordering, Page, Pattern, PatternError, Pruned, Reading, RecordReply, Recorded,
     RecordedReply, Registration, Replayed, Reply, Reserve, Reserved, Retention, Selection, Settle,
     SettleResult, Settlement, Stats, StoredEvent, Want, Work, body_key, conflict_key, repeat_key,
-    route, unsigned_key,
+    route, typed_hash, unsigned_key,
 };

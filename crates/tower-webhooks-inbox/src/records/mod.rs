@@ -17,7 +17,7 @@ mod reply;
 mod route;
 
 pub use batch::{Applied, Batch, Inserted};
-pub use event::{EventSeq, EventState, Headers, NewEvent, StoredEvent};
+pub use event::{EventSeq, EventState, Headers, NewEvent, StoredEvent, typed_hash};
 pub use job::{
     Claim, Extend, JobKey, JobRecord, JobState, Leased, Settle, SettleResult, Settlement, Want,
     Work,

@@ -8,7 +8,9 @@ use std::{
 
 use tower_webhooks_core::Text;
 
-use super::{EventSeq, EventState, JobKey, JobRecord, JobState, Pattern, StoredEvent};
+use super::{
+    EventSeq, EventState, JobKey, JobRecord, JobState, Pattern, StoredEvent, typed_hash,
+};
 
 /// Chooses events: those for which every field that is set holds. The default
 /// chooses all.
@@ -150,6 +152,9 @@ pub struct Reading {
     pub seq: EventSeq,
     /// Its type.
     pub event_type: Option<Text>,
+    /// Whether the signature covers the type; see
+    /// [`NewEvent::type_signed`](super::NewEvent::type_signed). Default `true`.
+    pub type_signed: bool,
     /// Its id. If an event with that id is known, this one becomes a conflict
     /// and runs only when it is replayed as such; one whose id is not signed only
     /// where it is known with this body.
@@ -168,9 +173,21 @@ impl Reading {
         Self {
             seq,
             event_type: None,
+            type_signed: true,
             id: None,
             occurred_at: None,
             ordering_key: None,
+        }
+    }
+
+    /// What stands for the event's body now that its type is known: a redelivery
+    /// brings the same.
+    #[must_use]
+    pub fn hash_of(&self, event: &StoredEvent) -> [u8; 32] {
+        let names_type = !self.type_signed && (self.id.is_none() || !event.id_signed);
+        match &self.event_type {
+            Some(event_type) if names_type => typed_hash(&event.body_sha256, event_type),
+            Some(_) | None => event.body_sha256,
         }
     }
 }

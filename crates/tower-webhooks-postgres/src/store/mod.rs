@@ -121,13 +121,17 @@ impl<'a> Transaction<'a> {
         &mut self,
         batch: &Batch,
         events: &[events::Incoming<'_>],
-        lines: Lines,
+        mut lines: Lines,
     ) -> Result<(Applied, After)> {
+        let mut reordered = Vec::new();
         if !batch.registers.is_empty() {
-            self.register(&batch.registers, !events.is_empty()).await?;
+            reordered = self.register(&batch.registers, !events.is_empty()).await?;
         }
+        let freed = self.lines_of_handlers(&reordered).await?;
+        lines.extend(freed.iter().cloned());
         self.fresh.expected = events.len();
         self.lock(events, lines).await?;
+        self.reorder(&reordered, freed).await?;
         self.look_up(events).await?;
 
         let mut applied = Applied::default();

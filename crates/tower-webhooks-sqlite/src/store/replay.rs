@@ -161,6 +161,7 @@ impl Tx<'_> {
         event.unusable = None;
         event.state = EventState::Unhandled;
         event.event_type.clone_from(&reading.event_type);
+        event.body_sha256 = reading.hash_of(event);
         event.id.clone_from(&reading.id);
         event.occurred_at = reading.occurred_at.or(event.occurred_at);
         event.ordering_key.clone_from(&reading.ordering_key);
@@ -196,7 +197,7 @@ impl Tx<'_> {
             event.state != EventState::Conflict && (event.id.is_none() || !event.id_signed);
         self.run(
             "UPDATE event SET key = ?2, state = ?3, id = ?4, event_type = ?5, occurred_at = ?6,
-                 ordering_key = ?7, unusable = NULL, by_body = ?8
+                 ordering_key = ?7, unusable = NULL, by_body = ?8, body_sha256 = ?9
              WHERE seq = ?1",
             (
                 column(event.seq),
@@ -207,6 +208,7 @@ impl Tx<'_> {
                 event.occurred_at.map(micros),
                 event.ordering_key.as_deref(),
                 by_body,
+                event.body_sha256,
             ),
         )?;
         self.tally.event(EventState::Unusable, -1);

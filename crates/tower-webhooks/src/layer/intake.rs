@@ -31,6 +31,7 @@ pub(crate) struct Intake {
     /// Told whenever a reply has been recorded.
     pub(crate) decided: Arc<Notify>,
     id_signed: bool,
+    type_signed: bool,
     dedup_span: Duration,
 }
 
@@ -61,6 +62,7 @@ impl Intake {
             meter: Arc::clone(&gate.meter),
             decided: Arc::new(Notify::new()),
             id_signed: provider.binds_id(),
+            type_signed: !provider.has_type_in_unsigned_header(),
             dedup_span: dedup_span.unwrap_or_else(|| provider.dedup_span()),
         }
     }
@@ -83,6 +85,7 @@ impl Intake {
         event.tenant = delivery.tenant().cloned();
         event.secret_label = delivery.secret_label().cloned();
         event.id_signed = self.id_signed;
+        event.type_signed = self.type_signed;
         event.dedup_span = self.dedup_span;
         event.headers = kept(delivery.provider(), headers);
         match delivery.event() {
