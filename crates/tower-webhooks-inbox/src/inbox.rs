@@ -6,7 +6,8 @@ use tower_webhooks_core::Text;
 
 use crate::{
     Applied, Batch, Durability, Erase, EventRecord, EventSeq, Filter, InboxError, Listing, Page,
-    Pruned, Replayed, Retention, Selection, Settle, SettleResult, Stats, Want, Work,
+    InboxErrorKind, Pruned, Replayed, Retention, Retire, Retired, Selection, Settle, SettleResult,
+    Stats, Want, Work,
 };
 
 /// A boxed future, which keeps [`Inbox`] usable as a trait object.
@@ -200,13 +201,32 @@ pub trait Inbox: fmt::Debug + Send + Sync + 'static {
         max_rows: usize,
     ) -> BoxFuture<'a, Result<Pruned, InboxError>>;
 
-    /// Wipes body, headers and errors, and keeps the key and a recorded reply, so
-    /// that a redelivery is still recognised. Unfinished jobs end dead, and a
-    /// running one's lease is lost. Returns how many events were erased now.
+    /// Takes a handler out: its registration, and at most `max_jobs` of its jobs that
+    /// are pending, running or dead, whose events are then pruned as others are. A
+    /// lease is lost with its job. Refused while a worker asks for the handler; see
+    /// [`Retire`]. The default refuses always; an inbox that wraps another passes this on.
     ///
     /// # Errors
     ///
-    /// When the store cannot be written. Nothing was erased.
+    /// When the store cannot be written. Nothing of the step was done.
+    fn retire<'a>(
+        &'a self,
+        what: &'a Retire,
+        max_jobs: usize,
+    ) -> BoxFuture<'a, Result<Retired, InboxError>> {
+        let _ = (what, max_jobs);
+        let refused = InboxError::new(InboxErrorKind::Data, "it does not retire handlers");
+        Box::pin(std::future::ready(Err(refused)))
+    }
+
+    /// Wipes body, headers and errors, and keeps the key and a recorded reply, so
+    /// that a redelivery is still recognised. Unfinished jobs end dead, and a
+    /// running one's lease is lost. Returns how many events were erased now. A tenant
+    /// with many goes in several transactions, between which events are stored.
+    ///
+    /// # Errors
+    ///
+    /// When the store cannot be written. Some of a tenant may be erased: ask again.
     fn erase<'a>(&'a self, what: &'a Erase) -> BoxFuture<'a, Result<u64, InboxError>>;
 
     /// Reads back the settings that durability depends on.
@@ -275,6 +295,14 @@ macro_rules! delegate {
                 max_rows: usize,
             ) -> BoxFuture<'a, Result<Pruned, InboxError>> {
                 (**self).prune(retention, max_rows)
+            }
+
+            fn retire<'a>(
+                &'a self,
+                what: &'a Retire,
+                max_jobs: usize,
+            ) -> BoxFuture<'a, Result<Retired, InboxError>> {
+                (**self).retire(what, max_jobs)
             }
 
             fn erase<'a>(&'a self, what: &'a Erase) -> BoxFuture<'a, Result<u64, InboxError>> {

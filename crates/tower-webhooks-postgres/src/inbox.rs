@@ -12,7 +12,8 @@ use std::{
 use tower_webhooks_core::Text;
 use tower_webhooks_inbox::{
     Applied, Batch, BoxFuture, Durability, Erase, EventRecord, EventSeq, Filter, Inbox, InboxError,
-    Listing, Page, Pruned, Replayed, Retention, Selection, Settle, SettleResult, Stats, Want, Work,
+    Listing, Page, Pruned, Replayed, Retention, Retire, Retired, Selection, Settle, SettleResult, Stats,
+    Want, Work,
 };
 
 use crate::{
@@ -272,8 +273,30 @@ impl Inbox for PostgresInbox {
         })
     }
 
+    fn retire<'a>(
+        &'a self,
+        what: &'a Retire,
+        max_jobs: usize,
+    ) -> BoxFuture<'a, Result<Retired, InboxError>> {
+        Box::pin(
+            async move { Ok(operating!(self, transaction => transaction.retire(what, max_jobs))?) },
+        )
+    }
+
     fn erase<'a>(&'a self, what: &'a Erase) -> BoxFuture<'a, Result<u64, InboxError>> {
-        Box::pin(async move { Ok(operating!(self, transaction => transaction.erase(what))?) })
+        Box::pin(async move {
+            let (mut erased, mut after) = (0, 0);
+            loop {
+                let step = operating!(self, transaction => {
+                    transaction.erase(what, after, ERASED_AT_ONCE)
+                });
+                let (events, last) = step?;
+                erased += events;
+                let Some(last) = last else { return Ok(erased) };
+                after = last;
+                tokio::time::sleep(PAUSE).await;
+            }
+        })
     }
 
     fn check(&self) -> BoxFuture<'_, Result<Durability, InboxError>> {
@@ -302,3 +325,9 @@ const TRIES: u32 = 8;
 
 /// How many transactions append counts before somebody sums them up.
 const FOLD_EVERY: u64 = 1_000;
+
+/// How many events one transaction erases.
+const ERASED_AT_ONCE: usize = 250;
+
+/// What whoever waits for its locks gets between two of them.
+const PAUSE: Duration = Duration::from_millis(5);

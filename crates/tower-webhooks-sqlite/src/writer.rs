@@ -20,7 +20,7 @@ use crate::{
     error::{closed, inbox_error, unavailable},
     place::ReceiverLock,
     session::{Failure, Left, Log, Session},
-    store::{Boot, Tx},
+    store::{Boot, Erased, Tx},
     time::StoreClock,
 };
 
@@ -107,13 +107,25 @@ impl Writer {
         }
     }
 
-    /// Erases, and overwrites what held the data in the file and in the log.
-    pub(crate) fn erase(&mut self, what: &Erase) -> Result<u64, InboxError> {
+    /// Erases some, from after this event on, and overwrites what held the data in
+    /// the file; [`wipe_log`](Self::wipe_log) follows.
+    pub(crate) fn erase(
+        &mut self,
+        what: &Erase,
+        after: Option<i64>,
+        limit: usize,
+    ) -> Result<Erased, InboxError> {
         self.overwrite_deleted("on")?;
-        let erased = self.transact(|transaction| transaction.erase(what));
+        let erased = self.transact(|transaction| transaction.erase(what, after, limit));
         self.overwrite_deleted("off")?;
-        self.checkpoint(Mode::Truncate);
         erased
+    }
+
+    /// Leaves nothing in the log.
+    #[expect(clippy::unnecessary_wraps, reason = "as whatever is asked of the writer")]
+    pub(crate) fn wipe_log(&mut self) -> Result<(), InboxError> {
+        self.checkpoint(Mode::Truncate);
+        Ok(())
     }
 
     fn overwrite_deleted(&mut self, switch: &str) -> Result<(), InboxError> {

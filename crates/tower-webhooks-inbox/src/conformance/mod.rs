@@ -39,7 +39,8 @@
 //!
 //! `identity` asks what is a duplicate, `routing` who gets a job, `leases` who
 //! holds it, `ordering` who waits for whom, `replies` who decides, `readings` what an unusable event
-//! turns out to be, `stats` what is counted, `operating` what people do.
+//! turns out to be, `stats` what is counted, `operating` what people do, `retiring`
+//! what becomes of a handler that is taken out.
 
 #![expect(
     clippy::expect_used,
@@ -53,6 +54,7 @@ mod ordering;
 mod probe;
 mod readings;
 mod replies;
+mod retiring;
 mod routing;
 mod stats;
 
@@ -251,7 +253,14 @@ macro_rules! conformance_tests {
                 pruning_keys_forgets_the_event
                 erasing_wipes_the_body_and_keeps_the_key
                 erasing_a_tenant_leaves_the_others
+                erasing_a_large_tenant_erases_all_of_it
                 an_erased_job_cannot_settle
+            }
+            retiring {
+                a_retired_handler_gets_nothing_and_holds_nothing
+                a_handler_that_a_worker_asks_for_is_retired_only_by_force
+                a_retired_handler_leaves_its_events_to_others
+                retiring_goes_in_steps_and_stops_no_line
             }
         }
     };

@@ -257,6 +257,46 @@ pub enum Erase {
     },
 }
 
+/// A handler that is taken out for good: its program has it no more, or under
+/// another name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Retire {
+    /// The endpoint.
+    pub endpoint: Text,
+    /// The handler's durable name.
+    pub handler: Text,
+    /// Whether also a handler goes that a worker asked for within the last minute.
+    /// It is back as soon as a process that has it starts.
+    pub force: bool,
+}
+
+impl Retire {
+    /// Whether a worker seems to have the handler still, which it asked for so
+    /// long ago.
+    #[must_use]
+    pub fn refuses(&self, unasked: Option<Duration>) -> bool {
+        !self.force && unasked.is_some_and(|unasked| unasked < ORPHANED_AFTER)
+    }
+}
+
+/// What a step of retiring a handler did.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Retired {
+    /// A worker asked for the handler so long ago, and so nothing was done.
+    pub asked: Option<Duration>,
+    /// Whether it was registered until now. It gets no jobs from here on.
+    pub registered: bool,
+    /// How many of its jobs were deleted: those pending, running or dead. What is
+    /// done stays as the history of its event.
+    pub jobs: usize,
+    /// How many events have no job left. They are unhandled now, so that a replay
+    /// gives them to whoever is registered.
+    pub unhandled: usize,
+    /// Whether the step ended at its limit: there may be more.
+    pub more: bool,
+}
+
 /// Whether a store keeps what it says it has.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]

@@ -29,7 +29,7 @@ CREATE INDEX event_by_body ON event (body_sha256, endpoint, (coalesce('=' || ten
     WHERE by_body;
 -- For people who look for an id: most keys are ids, these are the rest.
 CREATE INDEX event_id ON event (id) WHERE id IS NOT NULL AND key <> id;
-CREATE INDEX event_tenant ON event (endpoint, tenant) WHERE tenant IS NOT NULL;
+CREATE INDEX event_tenant ON event (endpoint, tenant, seq) WHERE tenant IS NOT NULL;
 -- For people who look for what is odd, or for a time.
 CREATE INDEX event_state ON event (state, seq) WHERE state <> 'routed';
 CREATE INDEX event_suppressed ON event (seq) WHERE suppressed > 0;

@@ -6,8 +6,8 @@
 //! * `jobs` claims and settles; `lines` keeps the jobs of one ordering key in a
 //!   row; `replies` reserves and records.
 //! * `routes` are the registrations; `tally` counts.
-//! * `rows` reads what is stored; `filter`, `operate`, `replay` and `retain` are
-//!   what people do.
+//! * `rows` reads what is stored; `filter`, `operate`, `replay`, `retain` and
+//!   `retire` are what people do.
 //!
 //! Statements see what was committed before each of them began (READ COMMITTED),
 //! and take their locks in one order: registrations, bodies and lines, keys, jobs.
@@ -25,6 +25,7 @@ mod operate;
 mod replay;
 mod replies;
 mod retain;
+mod retire;
 mod routes;
 mod rows;
 mod tally;

@@ -136,7 +136,14 @@ impl Transaction<'_> {
         Ok(())
     }
 
-    pub(crate) async fn erase(&mut self, what: &Erase) -> Result<u64> {
+    /// Erases some, from after this event on. Returns how many, and which was the
+    /// last if there may be more.
+    pub(crate) async fn erase(
+        &mut self,
+        what: &Erase,
+        after: i64,
+        most: usize,
+    ) -> Result<(u64, Option<i64>)> {
         let chosen = match what {
             Erase::Event(seq) => {
                 self.db
@@ -150,10 +157,13 @@ impl Transaction<'_> {
                 self.db
                     .query(
                         "SELECT seq FROM event WHERE endpoint = $1 AND tenant = $2 AND NOT erased
-                         ORDER BY seq FOR UPDATE",
+                             AND seq > $3
+                         ORDER BY seq LIMIT $4 FOR UPDATE",
                         &[
                             (&endpoint.as_str(), Type::TEXT),
                             (&tenant.as_str(), Type::TEXT),
+                            (&after, Type::INT8),
+                            (&limit(most), Type::INT8),
                         ],
                     )
                     .await?
@@ -161,7 +171,7 @@ impl Transaction<'_> {
         };
         let chosen = numbers(&chosen)?;
         if chosen.is_empty() {
-            return Ok(0);
+            return Ok((0, None));
         }
         let lines = self.lines_of_jobs(&chosen).await?;
         self.lock_lines(&lines).await?;
@@ -178,7 +188,8 @@ impl Transaction<'_> {
             .await?;
         // What is erased cannot run, so it must not block for ever either.
         self.call_next().await?;
-        Ok(u64::try_from(chosen.len()).unwrap_or(u64::MAX))
+        let last = chosen.last().copied().filter(|_| chosen.len() >= most);
+        Ok((u64::try_from(chosen.len()).unwrap_or(u64::MAX), last))
     }
 
     async fn erase_jobs(&mut self, seqs: &[i64]) -> Result<()> {

@@ -1,6 +1,6 @@
 //! Replay: jobs that run again, and events that get jobs late.
 
-use rusqlite::params_from_iter;
+use rusqlite::{Connection, params_from_iter};
 use tower_webhooks_core::Text;
 use tower_webhooks_inbox::{
     EventState, JobKey, JobRecord, JobState, NewEvent, Ordering, Reading, Replayed, Selection,
@@ -8,7 +8,7 @@ use tower_webhooks_inbox::{
 };
 
 use super::{
-    Tx, column,
+    Boot, Guard, Memo, Tx, column,
     filter::Condition,
     lines::line_of,
     operate::{cut, jobs_of},
@@ -16,6 +16,20 @@ use super::{
     seq_of,
 };
 use crate::time::micros;
+
+/// What a replay would do, from a connection that only reads.
+pub(crate) fn dry_run(
+    connection: &Connection,
+    selection: &Selection,
+    now: i64,
+) -> rusqlite::Result<Replayed> {
+    let (guard, mut memo) = (Guard::default(), Memo::default());
+    match Tx::begin(connection, &guard, &mut memo, now, Boot::Beside)? {
+        Some(mut tx) => tx.replay(selection),
+        // Only a receiver has a successor.
+        None => Ok(Replayed::default()),
+    }
+}
 
 impl Tx<'_> {
     pub(crate) fn replay(&mut self, selection: &Selection) -> rusqlite::Result<Replayed> {

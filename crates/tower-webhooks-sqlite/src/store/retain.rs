@@ -30,8 +30,20 @@ pub(super) const OLD_BODIES: &str = may_go!(
     "ORDER BY e.stored_at, e.seq LIMIT ?3"
 );
 
+pub(super) const OF_TENANT: &str = "SELECT seq FROM event
+    WHERE endpoint = ?1 AND tenant = ?2 AND erased = 0 AND seq > ifnull(?3, 0)
+    ORDER BY seq LIMIT ?4";
+
+/// What a step of erasing did.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Erased {
+    pub(crate) events: u64,
+    /// The last one, if there may be more.
+    pub(crate) last: Option<i64>,
+}
+
 /// A job of an event that is being erased.
-struct Erased {
+struct ErasedJob {
     endpoint: Text,
     handler: Text,
     state: JobState,
@@ -111,7 +123,12 @@ impl Tx<'_> {
         Ok(())
     }
 
-    pub(crate) fn erase(&mut self, what: &Erase) -> rusqlite::Result<u64> {
+    pub(crate) fn erase(
+        &mut self,
+        what: &Erase,
+        after: Option<i64>,
+        limit: usize,
+    ) -> rusqlite::Result<Erased> {
         let chosen = match what {
             Erase::Event(seq) => self.all(
                 "SELECT seq FROM event WHERE seq = ?1 AND erased = 0",
@@ -119,15 +136,24 @@ impl Tx<'_> {
                 |row| row.get::<_, i64>(0),
             )?,
             Erase::Tenant { endpoint, tenant } => self.all(
-                "SELECT seq FROM event WHERE endpoint = ?1 AND tenant = ?2 AND erased = 0",
-                (endpoint.as_str(), tenant.as_str()),
+                OF_TENANT,
+                (
+                    endpoint.as_str(),
+                    tenant.as_str(),
+                    after,
+                    i64::try_from(limit).unwrap_or(i64::MAX),
+                ),
                 |row| row.get(0),
             )?,
         };
         for seq in &chosen {
             self.erase_event(*seq)?;
         }
-        Ok(u64::try_from(chosen.len()).unwrap_or(u64::MAX))
+        let last = chosen.last().filter(|_| chosen.len() >= limit);
+        Ok(Erased {
+            events: u64::try_from(chosen.len()).unwrap_or(u64::MAX),
+            last: last.copied(),
+        })
     }
 
     fn erase_event(&mut self, seq: i64) -> rusqlite::Result<()> {
@@ -168,13 +194,13 @@ impl Tx<'_> {
         Ok(())
     }
 
-    fn jobs_to_erase(&self, seq: i64) -> rusqlite::Result<Vec<Erased>> {
+    fn jobs_to_erase(&self, seq: i64) -> rusqlite::Result<Vec<ErasedJob>> {
         self.all(
             "SELECT endpoint, handler, state, line FROM job WHERE seq = ?1",
             [seq],
             |row| {
                 let state = rows::job_state(row.get_ref(2)?.as_str()?);
-                Ok(Erased {
+                Ok(ErasedJob {
                     endpoint: rows::text(row, 0)?,
                     handler: rows::text(row, 1)?,
                     state: state.unwrap_or(JobState::Dead),

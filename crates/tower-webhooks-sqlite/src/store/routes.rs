@@ -56,6 +56,12 @@ impl Routes {
         handlers.insert(known.registration.handler.clone(), known);
     }
 
+    pub(super) fn remove(&mut self, endpoint: &str, handler: &str) {
+        if let Some(handlers) = self.0.get_mut(endpoint) {
+            handlers.remove(handler);
+        }
+    }
+
     pub(super) fn get_mut(&mut self, endpoint: &str, handler: &str) -> Option<&mut Known> {
         self.0.get_mut(endpoint)?.get_mut(handler)
     }
