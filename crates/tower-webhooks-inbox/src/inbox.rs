@@ -190,7 +190,9 @@ pub trait Inbox: fmt::Debug + Send + Sync + 'static {
     ) -> BoxFuture<'a, Result<Replayed, InboxError>>;
 
     /// Drops bodies and keys that are older than the retention, oldest first, of
-    /// at most `max_rows` events. Never what is unfinished, dead or unusable.
+    /// at most `max_rows` events. Never what is unfinished, dead or unusable. A step
+    /// that met only such may take nothing and say that there is more: each goes on
+    /// where the one before ended.
     ///
     /// # Errors
     ///

@@ -213,9 +213,11 @@ impl Inbox for SqliteInbox {
         max_rows: usize,
     ) -> BoxFuture<'a, Result<Pruned, InboxError>> {
         let retention = *retention;
-        Box::pin(self.0.writer.ask(move |writer| {
-            writer.transact(|transaction| transaction.prune(&retention, max_rows))
-        }))
+        Box::pin(
+            self.0
+                .writer
+                .ask(move |writer| writer.prune(&retention, max_rows)),
+        )
     }
 
     fn retire<'a>(

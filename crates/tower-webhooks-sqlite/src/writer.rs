@@ -12,7 +12,7 @@ use std::{
 };
 
 use tokio::sync::oneshot;
-use tower_webhooks_inbox::{Erase, InboxError};
+use tower_webhooks_inbox::{Erase, InboxError, Pruned, Retention};
 
 use crate::{
     checkpoint::{Checkpoints, Mode},
@@ -20,7 +20,7 @@ use crate::{
     error::{closed, inbox_error, unavailable},
     place::ReceiverLock,
     session::{Failure, Left, Log, Session},
-    store::{Boot, Erased, Tx},
+    store::{Boot, Erased, PrunedTo, Tx},
     time::StoreClock,
 };
 
@@ -36,6 +36,7 @@ pub(crate) struct Writer {
     /// The log as the next connection finds it.
     pub(crate) log: Log,
     pub(crate) checkpoints: Checkpoints,
+    pub(crate) pruned_to: PrunedTo,
     /// Given back when the thread ends: not before the last commit.
     pub(crate) lock: Option<ReceiverLock>,
 }
@@ -105,6 +106,18 @@ impl Writer {
                 Err(error)
             }
         }
+    }
+
+    /// Prunes on from where the step before ended.
+    pub(crate) fn prune(
+        &mut self,
+        retention: &Retention,
+        max_rows: usize,
+    ) -> Result<Pruned, InboxError> {
+        let from = self.pruned_to;
+        let (pruned, to) = self.transact(|tx| tx.prune(retention, max_rows, from))?;
+        self.pruned_to = to;
+        Ok(pruned)
     }
 
     /// Erases some, from after this event on, and overwrites what held the data in

@@ -328,7 +328,8 @@ pub struct Stats {
     pub events: BTreeMap<EventState, u64>,
     /// Each handler that is registered or has jobs.
     pub handlers: Vec<HandlerStats>,
-    /// How long the oldest pending job's event has been in the inbox.
+    /// How long the oldest pending job's event has been in the inbox, also where the
+    /// job waits for its next attempt.
     pub oldest_pending: Option<Duration>,
     /// Reserved replies that nobody has recorded.
     pub undecided: u64,

@@ -32,7 +32,7 @@ pub(crate) use self::{
     boot::start_boot,
     operate::{get, list, next_due, stats},
     replay::dry_run,
-    retain::Erased,
+    retain::{Erased, PrunedTo},
     work::Guard,
 };
 use self::{routes::Routes, tally::Tally};
@@ -156,8 +156,9 @@ impl<'a> Tx<'a> {
                 held_bytes,
             } = self.numbers;
             self.run(
-                "UPDATE inbox SET last_seq = ?1, last_token = ?2, held_bytes = ?3",
-                (last_seq, last_token, held_bytes),
+                "UPDATE inbox SET last_seq = ?1, last_token = ?2, held_bytes = ?3,
+                     last_at = max(last_at, ?4)",
+                (last_seq, last_token, held_bytes, self.now),
             )?;
         }
         Ok(())

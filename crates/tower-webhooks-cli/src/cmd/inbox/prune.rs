@@ -47,7 +47,7 @@ pub(super) async fn run(
             .map_err(|error| Failure::chain(&error))?;
         dropped.bodies += step.bodies;
         dropped.keys += step.keys;
-        if !step.more || step.bodies + step.keys == 0 {
+        if !step.more {
             break;
         }
         tokio::time::sleep(PAUSE).await;
