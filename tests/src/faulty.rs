@@ -57,6 +57,12 @@ impl FaultyInbox {
         arrivals.wait_for(|count| *count >= batches).await.unwrap();
     }
 
+    /// How many batches with intake have arrived so far.
+    #[must_use]
+    pub fn batches(&self) -> usize {
+        self.arrived.load(Ordering::Relaxed)
+    }
+
     fn works(&self) -> Result<(), InboxError> {
         let failing = *self.failing.lock().unwrap_or_else(PoisonError::into_inner);
         match failing {

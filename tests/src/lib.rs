@@ -17,6 +17,7 @@ mod faulty;
 mod figures;
 #[cfg(feature = "fleet")]
 pub mod fleet;
+mod posted;
 mod receiver;
 mod schema;
 mod shop;
@@ -30,6 +31,7 @@ pub use fail_point::{AbortingInbox, FailPoint};
 pub use failing_disk::{FailingDisk, Fault, FaultSwitch};
 pub use faulty::FaultyInbox;
 pub use figures::Figures;
+pub use posted::{Posted, Seen};
 pub use receiver::{RECEIVERS, Receiver, disk_folder, openssl, webhooks};
 pub use schema::Schema;
 pub use shop::{Load, Shop};

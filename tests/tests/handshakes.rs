@@ -357,6 +357,10 @@ async fn what_is_no_proven_handshake_is_refused_and_stores_nothing() {
             let expected = (status, body, Some(kind));
             assert_eq!(answer.summary(), expected, "{form:?} {name}: {what}");
             assert_eq!(receiver.stored().await, 0, "{form:?} {name}: {what}");
+            if status == 405 {
+                let allowed = if name == "meta" { "GET, POST" } else { "POST" };
+                assert_eq!(answer.headers[header::ALLOW], allowed, "{form:?} {name}");
+            }
         }
     }
 }

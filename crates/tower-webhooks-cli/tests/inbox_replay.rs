@@ -10,6 +10,7 @@ use support::{
     inbox::{Receiver, Store, event, on_both_stores, received},
     write,
 };
+use tower_webhooks_core::{Provider, Secret, Signer};
 use tower_webhooks_inbox::{Inserted, NewEvent, Settlement};
 
 /// Whose events name their type and id in the body.
@@ -35,6 +36,7 @@ on_both_stores! {
     unusable_events_run_once_a_provider_reads_them
     an_event_read_anew_has_the_ordering_key_that_the_provider_or_the_option_says
     unusable_events_on_later_pages_are_read_too
+    sealed_events_run_once_their_key_is_given
     an_event_without_a_body_cannot_run
 }
 
@@ -207,6 +209,44 @@ async fn unusable_events_run_once_a_provider_reads_them(store: Store) {
     assert_eq!(receiver.json("show 3")["state"], "conflict");
     assert_eq!(receiver.json("show 4")["state"], "unusable");
     assert_eq!(receiver.claim("shop", "ship").await.len(), 1);
+}
+
+const SEALED: &str = r#"
+[encryption]
+cipher = "aes256-gcm"
+ciphertext = "/sealed"
+"#;
+
+async fn sealed_events_run_once_their_key_is_given(store: Store) {
+    const KEY: &str = "0123456789abcdef0123456789ABCDEF";
+    let receiver = Receiver::with_dead_job(store).await;
+    let text = format!("{SHOP}{SEALED}");
+    let provider: Provider = toml::from_str(&text).unwrap();
+    let signer = Signer::new(provider, Secret::new("signs").unwrap())
+        .with_payload_secret(Secret::new(KEY).unwrap());
+    let sealed = signer.sign_request(br#"{"type":"order.paid","id":"evt_2"}"#, received());
+    let sealed = String::from_utf8(sealed.unwrap().body.to_vec()).unwrap();
+    unusable(&receiver, &sealed).await;
+
+    let folder = receiver.file("");
+    let shop = write(&folder, "shop.toml", &text);
+    let right = write(&folder, "key.txt", &format!("{KEY}\n"));
+    let wrong = write(&folder, "wrong.txt", &KEY.to_lowercase());
+    let short = write(&folder, "short.txt", "short");
+    let replay = format!("replay --event 2 --provider {shop}");
+    assert_one_line(&receiver.run(&replay), 2, "give --payload-secret-file");
+    let ran = receiver.run(&format!("{replay} --payload-secret-file {short}"));
+    assert_one_line(&ran, 2, "short");
+    let ran = receiver.run(&format!("{replay} --payload-secret-file {wrong}"));
+    assert!(
+        ran.stdout.contains("still unusable: undecryptable"),
+        "{ran:?}"
+    );
+
+    let both = format!("--payload-secret-file {wrong} --payload-secret-file {right}");
+    let report = receiver.json(&format!("{replay} {both}"));
+    assert_eq!(runs(&report), [(2, "mail"), (2, "ship")]);
+    assert_eq!(receiver.json("show 2")["id"], "evt_2");
 }
 
 async fn an_event_read_anew_has_the_ordering_key_that_the_provider_or_the_option_says(

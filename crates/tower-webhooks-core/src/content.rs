@@ -17,6 +17,8 @@ pub(crate) struct Content {
     pub(crate) body: Bytes,
     /// The payload, where only that was encrypted.
     pub(crate) data: Option<Bytes>,
+    /// Of what was sealed.
+    pub(crate) digest: Option<[u8; 32]>,
 }
 
 impl Content {
@@ -54,18 +56,22 @@ impl Content {
             _ => body.clone(),
         };
         let Some(encryption) = provider.encryption() else {
-            return Ok(Self { body, data: None });
-        };
-        let opened = opener.ok_or(Unusable::Undecryptable)?.open(&body, now)?;
-        Ok(match encryption.opens() {
-            Opens::Body => Self {
-                body: opened,
-                data: None,
-            },
-            Opens::Data => Self {
+            return Ok(Self {
                 body,
-                data: Some(opened),
-            },
+                data: None,
+                digest: None,
+            });
+        };
+        let opened = opener.and_then(|opener| opener.try_open(&body, now));
+        let opened = opened.ok_or(Unusable::Undecryptable)?;
+        let (body, data) = match encryption.opens() {
+            Opens::Body => (opened.plaintext, None),
+            Opens::Data => (body, Some(opened.plaintext)),
+        };
+        Ok(Self {
+            body,
+            data,
+            digest: Some(opened.digest),
         })
     }
 }

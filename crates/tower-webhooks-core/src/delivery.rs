@@ -4,9 +4,12 @@ use std::{fmt, sync::Arc, time::SystemTime};
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName};
+use sha2::{Digest as _, Sha256};
 
 use crate::{
-    EventHead, Item, Opener, Provider, Text, Unusable, content::Content, envelope::Reading,
+    EventHead, Item, Opener, Provider, Text, Unusable,
+    content::Content,
+    envelope::{Reading, surroundings},
 };
 
 /// One authentic request: its bytes as received, when it came, and which
@@ -27,13 +30,15 @@ struct Inner {
     received_at: SystemTime,
     headers: HeaderMap,
     body: Bytes,
-    content: Option<Bytes>,
+    content: Option<Content>,
     contents: Contents,
 }
 
 /// What a body holds.
 #[derive(Clone)]
 enum Contents {
+    /// One of several, by itself.
+    Alone(Item),
     One(Result<EventHead, Unusable>),
     Several(Result<Arc<[Item]>, Unusable>),
 }
@@ -123,12 +128,14 @@ impl Delivery {
             received_at: verified.received_at,
             headers: HeaderMap::new(),
             body: verified.body,
-            content: content.ok().map(|content| content.body),
+            content: content.ok(),
             contents,
         }))
     }
 
-    /// The delivery that an inbox kept, read anew.
+    /// The delivery that an inbox kept, read anew. Where the provider puts several
+    /// events into one delivery, an inbox keeps each [by itself](Self::alone), so one
+    /// that holds a single event is that event.
     ///
     /// Checks no signature: it was checked before the inbox took the request.
     /// With bytes that did not come out of an inbox, nothing vouches for them.
@@ -156,7 +163,13 @@ impl Delivery {
             opener,
             stored.received_at,
         );
-        let contents = Contents::read(&provider, &stored.headers, &content);
+        let contents = match Contents::read(&provider, &stored.headers, &content) {
+            Contents::Several(Ok(items)) if items.len() == 1 => {
+                let alone = items.first().cloned().map(Contents::Alone);
+                alone.unwrap_or(Contents::Several(Ok(items)))
+            }
+            contents => contents,
+        };
         Self(Arc::new(Inner {
             provider,
             tenant: stored.tenant,
@@ -165,7 +178,7 @@ impl Delivery {
             received_at: stored.received_at,
             headers: stored.headers,
             body: stored.body,
-            content: content.ok().map(|content| content.body),
+            content: content.ok(),
             contents,
         }))
     }
@@ -233,7 +246,55 @@ impl Delivery {
     /// encryption: nothing where they could not be undone.
     #[must_use]
     pub fn content(&self) -> Option<&Bytes> {
-        self.0.content.as_ref()
+        self.0.content.as_ref().map(|content| &content.body)
+    }
+
+    /// A SHA-256 that a redelivery of the event has too although its bytes may
+    /// differ: of the plain content, where the provider compresses bodies; where
+    /// it encrypts them, one keyed with the key that opened this one, so that
+    /// nobody can find out by it what was sealed; of an event's own part, where a
+    /// delivery holds several. Nothing where the body as received says it, or could not
+    /// be restored.
+    #[must_use]
+    pub fn content_sha256(&self) -> Option<[u8; 32]> {
+        if let Contents::Alone(item) = &self.0.contents {
+            return Some(item.sha256());
+        }
+        let content = self.0.content.as_ref()?;
+        match (&content.digest, &content.data) {
+            (Some(digest), None) => Some(*digest),
+            // The type stands outside.
+            (Some(digest), Some(_)) => {
+                let mut hash = Sha256::new();
+                if let Ok(event) = self.event() {
+                    hash.update(event.event_type().as_bytes());
+                }
+                hash.update([0]);
+                hash.update(digest);
+                Some(hash.finalize().into())
+            }
+            (None, _) => {
+                self.0.provider.compression()?;
+                Some(Sha256::digest(&content.body).into())
+            }
+        }
+    }
+
+    /// How many bytes of memory undoing compression and encryption took, or putting
+    /// an event [by itself](Self::alone), beside the request's own body.
+    #[must_use]
+    pub fn restored_bytes(&self) -> usize {
+        let Some(content) = &self.0.content else {
+            return 0;
+        };
+        if matches!(self.0.contents, Contents::Alone(_)) {
+            return self.0.body.len();
+        }
+        let data = content.data.as_ref().map_or(0, Bytes::len);
+        if content.body.as_ptr() == self.0.body.as_ptr() {
+            return data;
+        }
+        data.saturating_add(content.body.len())
     }
 
     /// What its envelope says of the event.
@@ -241,10 +302,11 @@ impl Delivery {
     /// # Errors
     ///
     /// [`Unusable`] when the body is authentic but names no event, and
-    /// [`Unusable::Batch`] when it holds several: they are its
-    /// [items](Self::items).
+    /// [`Unusable::Batch`] when it came with a list of events, however many: they
+    /// are its [items](Self::items).
     pub fn event(&self) -> Result<&EventHead, Unusable> {
         match &self.0.contents {
+            Contents::Alone(item) => item.event(),
             Contents::One(event) => event.as_ref().map_err(|reason| *reason),
             Contents::Several(Ok(_)) => Err(Unusable::Batch),
             Contents::Several(Err(reason)) => Err(*reason),
@@ -258,10 +320,37 @@ impl Delivery {
     #[must_use]
     pub fn items(&self) -> Option<&[Item]> {
         match &self.0.contents {
+            Contents::Alone(item) => Some(std::slice::from_ref(item)),
             Contents::One(_) => None,
             Contents::Several(Ok(items)) => Some(items),
             Contents::Several(Err(_)) => Some(&[]),
         }
+    }
+
+    /// One of its [items](Self::items) by itself, as an inbox keeps it: a delivery
+    /// whose body is the plain one without the other events, and whose
+    /// [`event`](Self::event) is this one. Nothing where there is no item of that
+    /// index.
+    ///
+    /// The signature covered the whole, and is not the part's.
+    #[must_use]
+    pub fn alone(&self, index: usize) -> Option<Self> {
+        let items = self.items()?;
+        let item = items.get(index)?.clone();
+        let content = self.0.content.as_ref()?;
+        let (first, last) = (items.first()?.json(), items.last()?.json());
+        let (before, behind) = surroundings(&content.body, first, last);
+        let body = Bytes::from([before, item.json().as_bytes(), behind].concat());
+        let mut alone = self.clone();
+        let inner = Arc::make_mut(&mut alone.0);
+        inner.content = Some(Content {
+            body: body.clone(),
+            data: None,
+            digest: None,
+        });
+        inner.body = body;
+        inner.contents = Contents::Alone(item);
+        Some(alone)
     }
 }
 

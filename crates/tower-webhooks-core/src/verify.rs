@@ -72,6 +72,20 @@ pub enum SetupError {
          with `with_handshake_secrets`"
     )]
     HandshakeSecretsMissing,
+    /// The provider encrypts its payloads with a secret of its own, and none is
+    /// configured.
+    #[error(
+        "the provider encrypts its payloads with a secret of their own: configure it with \
+         `with_payload_secrets`"
+    )]
+    PayloadSecretsMissing,
+    /// The provider's payloads are opened by the secret that signs, which each
+    /// tenant has his own of: handlers run later, when no request says whose.
+    #[error(
+        "the provider's payloads are opened by the secret that signs, and handlers run when no \
+         request is there to look a tenant's up by: give each tenant an endpoint of its own"
+    )]
+    PayloadSecretsOfTenants,
     /// The provider's description contradicts itself.
     #[error(transparent)]
     Provider(#[from] ProviderError),

@@ -1,5 +1,7 @@
 //! Every answer that is not the application's own, in one table.
 
+use std::collections::BTreeSet;
+
 use bytes::Bytes;
 use http::{
     HeaderValue, Response, StatusCode,
@@ -7,7 +9,7 @@ use http::{
 };
 use tower_webhooks_core::{
     Rejection, RejectionKind,
-    provider::{Answer, Answers},
+    provider::{Answer, Answers, Handshake, HandshakeSign},
 };
 use tower_webhooks_inbox::Reply;
 
@@ -49,6 +51,7 @@ pub(crate) const fn status(kind: RejectionKind) -> StatusCode {
 pub(crate) struct AnswerBook {
     acknowledge: Page,
     refuse: Page,
+    allow: HeaderValue,
 }
 
 #[derive(Debug, Clone)]
@@ -63,7 +66,24 @@ impl AnswerBook {
         Self {
             acknowledge: Page::new(&answers.acknowledge, StatusCode::OK),
             refuse: Page::new(&answers.refuse, StatusCode::UNAUTHORIZED),
+            allow: HeaderValue::from_static("POST"),
         }
+    }
+
+    /// Says of wrong methods that those of the handshakes are allowed too.
+    pub(crate) fn with_handshakes(mut self, handshakes: &[Handshake]) -> Self {
+        let asked_by = handshakes
+            .iter()
+            .filter_map(|handshake| match handshake.sign() {
+                HandshakeSign::Query { method, .. } => Some(method.as_str()),
+                _ => None,
+            });
+        let methods: BTreeSet<_> = asked_by.chain(["POST"]).collect();
+        let methods = methods.into_iter().collect::<Vec<_>>().join(", ");
+        if let Ok(allow) = HeaderValue::try_from(methods) {
+            self.allow = allow;
+        }
+        self
     }
 
     /// What a stored event is answered, new or known.
@@ -83,9 +103,7 @@ impl AnswerBook {
             empty
         };
         if status == StatusCode::METHOD_NOT_ALLOWED {
-            response
-                .headers_mut()
-                .insert(ALLOW, HeaderValue::from_static("POST"));
+            response.headers_mut().insert(ALLOW, self.allow.clone());
         }
         if status == StatusCode::SERVICE_UNAVAILABLE {
             response

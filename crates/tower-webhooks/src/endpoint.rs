@@ -4,7 +4,7 @@ use std::{fmt, sync::Arc, time::Duration};
 
 use http::Extensions;
 use tower_webhooks_core::{
-    Clock, Provider, Secret, Secrets, SetupError, SystemClock, Text, provider::SignedAnew,
+    Clock, Opener, Provider, Secret, Secrets, SetupError, SystemClock, Text, provider::SignedAnew,
 };
 use tower_webhooks_inbox::Committer;
 
@@ -56,6 +56,7 @@ pub struct Endpoint {
     body_deadline: Duration,
     public_url: Option<Text>,
     handshake_secrets: Option<Secrets>,
+    payload_secrets: Option<Secrets>,
     dedup_span: Option<Duration>,
     clock: Arc<dyn Clock>,
 }
@@ -115,6 +116,7 @@ impl Endpoint {
             body_deadline: DEFAULT_BODY_DEADLINE,
             public_url: None,
             handshake_secrets: None,
+            payload_secrets: None,
             dedup_span: None,
             clock: Arc::new(SystemClock),
         }
@@ -157,6 +159,17 @@ impl Endpoint {
     /// `route_service`, or axum's `any`.
     pub fn with_handshake_secrets(mut self, tokens: Secrets) -> Self {
         self.handshake_secrets = Some(tokens);
+        self
+    }
+
+    /// Sets the secrets that open the payloads of providers which encrypt them with
+    /// one of their own, as WeChat Pay does. The same for all tenants. A second one is
+    /// for a rotation: each is tried, and one that has expired still opens what came
+    /// before. Without any, such an endpoint does not start.
+    ///
+    /// Changes nothing for a provider whose payloads the signing secret opens.
+    pub fn with_payload_secrets(mut self, secrets: Secrets) -> Self {
+        self.payload_secrets = Some(secrets);
         self
     }
 
@@ -206,11 +219,28 @@ impl Endpoint {
         })
     }
 
+    /// What opens its payloads when a handler runs.
+    pub(crate) fn opener(&self) -> Result<Option<Opener>, SetupError> {
+        let Some(encryption) = self.provider.encryption() else {
+            return Ok(None);
+        };
+        let secrets = match &self.keys {
+            _ if self.provider.needs_payload_secrets() => self
+                .payload_secrets
+                .as_ref()
+                .ok_or(SetupError::PayloadSecretsMissing)?,
+            KeySource::Fixed(secrets) => secrets,
+            KeySource::Lookup(_) => return Err(SetupError::PayloadSecretsOfTenants),
+        };
+        Opener::new(encryption, secrets).map(Some)
+    }
+
     fn gate(self, budget: ByteBudget, clock: Arc<dyn Clock>) -> Result<Gate, SetupError> {
         let maker = KeyMaker {
             provider: Arc::clone(&self.provider),
             public_url: self.public_url,
             handshake_secrets: self.handshake_secrets,
+            payload_secrets: self.payload_secrets,
         };
         maker.check()?;
         let (keyring, labels) = match self.keys {
@@ -225,7 +255,8 @@ impl Endpoint {
         Ok(Gate {
             intake: None,
             meter,
-            answers: AnswerBook::new(self.provider.answers()),
+            answers: AnswerBook::new(self.provider.answers())
+                .with_handshakes(self.provider.handshakes()),
             limits: Limits {
                 max_body_bytes: self
                     .max_body_bytes

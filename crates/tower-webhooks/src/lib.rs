@@ -109,10 +109,10 @@ pub use router::{
 };
 pub use source::{SecretSource, Tenant};
 pub use tower_webhooks_core::{
-    Amount, AmountError, Clock, Delivery, EventHead, EventType, Head, MAX_SECRETS, ManualClock,
-    Provider, Rejection, RejectionKind, Restored, Screened, Secret, SecretError, SecretErrorKind,
-    Secrets, SetupError, SignError, Signer, SystemClock, Text, Unusable, Verifier, provider,
-    providers,
+    Amount, AmountError, Clock, Delivery, EventHead, EventType, Head, Item, MAX_SECRETS,
+    ManualClock, Provider, Rejection, RejectionKind, Restored, Screened, Secret, SecretError,
+    SecretErrorKind, Secrets, SetupError, SignError, Signer, SystemClock, Text, Unusable, Verifier,
+    provider, providers,
 };
 pub use tower_webhooks_inbox::{self as inbox, Inbox, MemoryInbox, Reply};
 pub use tower_webhooks_macros::EventType;

@@ -358,16 +358,17 @@ impl WebhooksBuilder {
                 problems,
             };
             let routes: Arc<Routes> = Arc::new(endpoint.events.clone().build().map_err(wrong)?);
+            let unfit = |error| StartError::Endpoint {
+                endpoint: name.clone(),
+                error,
+            };
             let provider = Arc::clone(&endpoint.provider);
+            let opener = endpoint.opener();
             let of_endpoint =
-                HandledEndpoint::from_routes(name.clone(), provider, Arc::clone(&routes));
-            handled.push(of_endpoint.map_err(wrong)?);
-            let open = endpoint
-                .open(&common, routes)
-                .map_err(|error| StartError::Endpoint {
-                    endpoint: name.clone(),
-                    error,
-                })?;
+                HandledEndpoint::from_routes(name.clone(), provider, Arc::clone(&routes))
+                    .map_err(wrong)?;
+            let open = endpoint.open(&common, routes).map_err(unfit)?;
+            handled.push(of_endpoint.with_opener(opener.map_err(unfit)?));
             if opened.insert(name.clone(), (open, types)).is_some() {
                 return Err(StartError::Name(name));
             }

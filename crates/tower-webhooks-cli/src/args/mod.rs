@@ -10,6 +10,6 @@ mod time;
 pub(crate) use body::BodyArgs;
 pub(crate) use headers::HeaderArgs;
 pub(crate) use provider::{ProviderArg, load as load_provider};
-pub(crate) use secret::SecretArgs;
+pub(crate) use secret::{PayloadSecretArgs, SecretArgs};
 pub(crate) use target::TargetArgs;
 pub(crate) use time::{TimeArg, parse_age, parse_moment, parse_seconds};

@@ -11,6 +11,9 @@ use crate::failure::Failure;
 /// What the environment's variable is called.
 const VARIABLE: &str = "WEBHOOK_SECRET";
 
+/// The same for what opens payloads.
+const PAYLOAD_VARIABLE: &str = "WEBHOOK_PAYLOAD_SECRET";
+
 /// What provider and receiver share.
 #[derive(Debug, clap::Args)]
 pub(crate) struct SecretArgs {
@@ -68,6 +71,38 @@ impl SecretArgs {
             .next()
             .cloned()
             .ok_or_else(|| Failure::usage("no secret: give --secret or --secret-file"))
+    }
+}
+
+/// What opens encrypted payloads.
+#[derive(Debug, clap::Args)]
+pub(crate) struct PayloadSecretArgs {
+    /// A file that holds a secret which opens the payloads of a provider that encrypts them;
+    /// repeated, newest first
+    ///
+    /// Without it the environment is read: WEBHOOK_PAYLOAD_SECRET or WEBHOOK_PAYLOAD_SECRET_FILE,
+    /// then with _PREVIOUS as for secrets.
+    #[arg(long, value_name = "FILE")]
+    payload_secret_file: Vec<PathBuf>,
+}
+
+impl PayloadSecretArgs {
+    /// All of them, in the order in which they are tried.
+    pub(crate) fn all(self) -> Result<Secrets, Failure> {
+        let mut files = self.payload_secret_file.iter();
+        let Some(first) = files.next() else {
+            return Secrets::from_env(PAYLOAD_VARIABLE).map_err(|error| match error.kind() {
+                SecretErrorKind::NotSet => Failure::usage(format!(
+                    "the provider encrypts its payloads: give --payload-secret-file, or set \
+                     {PAYLOAD_VARIABLE}"
+                )),
+                _ => Failure::usage(error),
+            });
+        };
+        let first = Secrets::new(read(first)?).map_err(Failure::usage)?;
+        files.try_fold(first, |secrets, path| {
+            secrets.with_previous(read(path)?).map_err(Failure::usage)
+        })
     }
 }
 

@@ -5,6 +5,7 @@ mod inbox;
 mod providers;
 mod register;
 mod sandbox;
+mod secret;
 mod send;
 mod sign;
 mod verify;
@@ -24,6 +25,7 @@ pub(crate) enum Command {
     Sandbox(sandbox::Args),
     Register(register::Args),
     Inbox(inbox::Args),
+    Secret(secret::Args),
 }
 
 impl Command {
@@ -37,6 +39,7 @@ impl Command {
             Self::Sandbox(args) => sandbox::run(args, out),
             Self::Register(args) => register::run(args, out),
             Self::Inbox(args) => inbox::run(args, out),
+            Self::Secret(args) => secret::run(&args, out),
         }
     }
 }

@@ -94,12 +94,17 @@ impl Receiver {
 
     /// Runs `webhooks inbox` on it with these arguments, separated by spaces.
     pub(crate) fn run(&self, arguments: &str) -> Ran {
+        self.run_command("inbox", arguments)
+    }
+
+    /// Runs another command that takes an inbox.
+    pub(crate) fn run_command(&self, name: &str, arguments: &str) -> Ran {
         let mut command = webhooks();
         match &self.place {
             Place::File(path) => command.env("INBOX", path),
             Place::Postgres(schema) => command.env("INBOX", schema.url()),
         };
-        command.arg("inbox").args(arguments.split_whitespace());
+        command.arg(name).args(arguments.split_whitespace());
         finish(command, "")
     }
 

@@ -179,7 +179,9 @@ impl Compression {
     /// # Errors
     ///
     /// [`InflateError`] when its coding is not declared, it is not one whole
-    /// stream, or it becomes too large. No more than the limit is ever inflated.
+    /// stream, or it becomes too large. No more than the limit is ever inflated,
+    /// and a body that is refused takes no more memory than that; one that fits
+    /// takes twice its size for a moment.
     pub fn inflate(&self, headers: &HeaderMap, body: &Bytes) -> Result<Bytes, InflateError> {
         let Some(coding) = self.coding(headers)? else {
             return Ok(body.clone());

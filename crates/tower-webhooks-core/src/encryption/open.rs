@@ -3,6 +3,7 @@
 use std::{fmt, time::SystemTime};
 
 use bytes::Bytes;
+use hmac::{Hmac, KeyInit as _, Mac as _};
 use serde_json::value::RawValue;
 use sha2::{Digest as _, Sha256};
 use zeroize::Zeroizing;
@@ -55,7 +56,13 @@ impl Opener {
     ///
     /// [`Unusable::Undecryptable`], whatever it was that failed.
     pub fn open(&self, body: &Bytes, now: SystemTime) -> Result<Bytes, Unusable> {
-        let sealed = Sealed::read(&self.encryption, body).ok_or(Unusable::Undecryptable)?;
+        let opened = self.try_open(body, now).ok_or(Unusable::Undecryptable)?;
+        Ok(opened.plaintext)
+    }
+
+    /// With a digest of what was opened. Nothing for whatever failed.
+    pub(crate) fn try_open(&self, body: &Bytes, now: SystemTime) -> Option<Opened> {
+        let sealed = Sealed::read(&self.encryption, body)?;
         let mut opened = None;
         for key in &self.keys {
             if key.expires_at.is_some_and(|at| at <= now) {
@@ -63,14 +70,38 @@ impl Opener {
             }
             if let Some(plaintext) = sealed.decrypt(&self.encryption, &key.bytes) {
                 if serde_json::from_slice::<&RawValue>(&plaintext).is_ok() {
-                    return Ok(plaintext.into());
+                    return key.opened(plaintext);
                 }
-                opened = opened.or(Some(plaintext));
+                opened = opened.or(Some((key, plaintext)));
             }
         }
-        opened.map(Bytes::from).ok_or(Unusable::Undecryptable)
+        let (key, plaintext) = opened?;
+        key.opened(plaintext)
     }
 }
+
+/// What was sealed.
+pub(crate) struct Opened {
+    pub(crate) plaintext: Bytes,
+    /// Keyed with what opened it: who sees the digest learns nothing by trying
+    /// texts that could have been sealed.
+    pub(crate) digest: [u8; 32],
+}
+
+impl Key {
+    fn opened(&self, plaintext: Vec<u8>) -> Option<Opened> {
+        let mut mac = Hmac::<Sha256>::new_from_slice(&self.bytes).ok()?;
+        mac.update(DIGEST_OF);
+        mac.update(&plaintext);
+        Some(Opened {
+            plaintext: plaintext.into(),
+            digest: mac.finalize().into_bytes().into(),
+        })
+    }
+}
+
+/// So that the digest is that of nothing which a provider could use the key for.
+const DIGEST_OF: &[u8] = b"tower-webhooks: the content of a sealed delivery\0";
 
 impl fmt::Debug for Opener {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -19,7 +19,7 @@ use serde::{Deserialize, Serialize};
 
 pub use locator::{Locator, LocatorPart, Place};
 use read::Plan;
-pub(crate) use read::Reading;
+pub(crate) use read::{Reading, surroundings};
 
 use crate::{Text, provider::Mistake, timestamp::TimeUnit};
 
@@ -144,7 +144,7 @@ impl Envelope {
     /// A delivery holds several events: the elements of the list that this JSON
     /// pointer names, which ends in `/*`. The other places point into one
     /// element with the same beginning, and into what surrounds the list
-    /// without it.
+    /// without it. An id must be each event's own; without one its SHA-256 stands in.
     ///
     /// ```
     /// use tower_webhooks_core::provider::Envelope;
@@ -305,6 +305,7 @@ pub struct Item {
     id: Text,
     event: Result<EventHead, Unusable>,
     json: Text,
+    sha256: [u8; 32],
 }
 
 impl Item {
@@ -330,6 +331,14 @@ impl Item {
     /// still can.
     pub fn event(&self) -> Result<&EventHead, Unusable> {
         self.event.as_ref().map_err(|reason| *reason)
+    }
+
+    /// A SHA-256 that a redelivery of the same event has too, whatever else comes
+    /// with it: of the event's own bytes, or for the second and later of equal ones
+    /// without an id, of its [id](Self::id).
+    #[must_use]
+    pub const fn sha256(&self) -> [u8; 32] {
+        self.sha256
     }
 
     /// The event's own part of the body.
@@ -384,8 +393,9 @@ pub enum Unusable {
     /// The body is not one JSON document in UTF-8.
     #[error("the body is not one JSON document")]
     NotJson,
-    /// The body holds more than 10,000 events.
-    #[error("the body holds more than 10,000 events")]
+    /// The body holds more than 10,000 events, or so many that what surrounds them,
+    /// kept with each, would be more than 8 MiB.
+    #[error("the body holds more events than can be kept one by one")]
     TooManyItems,
     /// The event type is not text of 1 to 255 printable ASCII characters.
     #[error("the event type is not 1 to 255 printable ASCII characters")]

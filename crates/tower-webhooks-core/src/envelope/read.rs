@@ -13,6 +13,7 @@ use crate::{
     Text, form,
     pointers::{Pointers, Slots, Value, elements, split_each},
     provider::Mistake,
+    scheme::screen::position,
     timestamp::from_unix_ms,
 };
 
@@ -21,6 +22,10 @@ const MAX_NAME_BYTES: usize = 255;
 
 /// How many events one delivery may hold: ten times what any provider sends.
 pub(super) const MAX_ITEMS: usize = 10_000;
+
+/// How much the events of one delivery may grow by being kept one by one, each with
+/// what surrounds them: far beyond any provider's.
+pub(super) const MAX_REPEATED_BYTES: usize = 8 * 1024 * 1024;
 
 /// Where the places of an envelope lie: in the whole body, or in one element
 /// of the list that holds several events.
@@ -56,6 +61,19 @@ impl Plan {
         }
         if !data.data.is_empty() {
             plan.add(&data.data);
+        }
+        if plan.list.is_some() {
+            let id = data.id.as_ref();
+            let is_own = |place: &Place| match place {
+                Place::Pointer(pointer) => plan.inside(pointer).is_some(),
+                _ => false,
+            };
+            if id.is_some_and(|id| !id.places().any(is_own)) {
+                plan.mistake = Some(Mistake::BatchId);
+            }
+            if data.format != BodyFormat::Json {
+                plan.mistake = Some(Mistake::BatchForm);
+            }
         }
         if data
             .event_type
@@ -140,7 +158,14 @@ pub(super) fn split(
     if elements.len() > MAX_ITEMS {
         return Err(Unusable::TooManyItems);
     }
-    let mut seen: HashMap<Text, usize> = HashMap::new();
+    if let (Some(first), Some(last)) = (elements.first(), elements.last()) {
+        let (before, behind) = surroundings(body.as_bytes(), first.get(), last.get());
+        let around = before.len().saturating_add(behind.len());
+        if around.saturating_mul(elements.len()) > MAX_REPEATED_BYTES {
+            return Err(Unusable::TooManyItems);
+        }
+    }
+    let mut seen: HashMap<[u8; 32], usize> = HashMap::new();
     let items = elements.into_iter().enumerate().map(|(index, element)| {
         let mut item = Slots::default();
         let event = plan.item.find(element.get(), &mut item).and_then(|()| {
@@ -156,32 +181,41 @@ pub(super) fn split(
             .event(envelope)
         });
         let json = body.slice_ref(element.get());
-        let id = match event.as_ref().ok().and_then(EventHead::id) {
-            Some(id) => id.clone(),
-            None => nth(digest(&json), &mut seen),
+        let own = Sha256::digest(&*json).into();
+        let (id, sha256) = match event.as_ref().ok().and_then(EventHead::id) {
+            Some(id) => (id.clone(), own),
+            None => nth(own, &mut seen),
         };
         Item {
             index,
             id,
             event,
             json,
+            sha256,
         }
     });
     Ok(items.collect())
 }
 
 /// Two equal elements of one delivery are two events.
-fn nth(digest: Text, seen: &mut HashMap<Text, usize>) -> Text {
-    let count = seen.entry(digest.clone()).or_default();
+fn nth(own: [u8; 32], seen: &mut HashMap<[u8; 32], usize>) -> (Text, [u8; 32]) {
+    let count = seen.entry(own).or_default();
     *count = count.saturating_add(1);
-    match *count {
-        1 => digest,
-        count => Text::from(format!("{digest}-{count}")),
+    let id = const_hex::encode(own);
+    if *count == 1 {
+        return (Text::from(id), own);
     }
+    let id = format!("{id}-{count}");
+    let sha256 = Sha256::digest(&id).into();
+    (Text::from(id), sha256)
 }
 
-fn digest(json: &str) -> Text {
-    Text::from(const_hex::encode(Sha256::digest(json)))
+/// What stands before the first of the parts of a body, and behind the last.
+pub(crate) fn surroundings<'b>(body: &'b [u8], first: &str, last: &str) -> (&'b [u8], &'b [u8]) {
+    let start = position(body, first.as_bytes()).start;
+    let end = position(body, last.as_bytes()).end;
+    let before = body.get(..start).unwrap_or_default();
+    (before, body.get(end..).unwrap_or_default())
 }
 
 /// Looked at once, as a whole: every part of it is text then.

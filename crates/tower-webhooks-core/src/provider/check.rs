@@ -24,6 +24,16 @@ pub(crate) enum Mistake {
         "{0:?} names no list of events: it must be a JSON pointer that ends in /* and has no other *"
     )]
     Batch(String),
+    #[error("several events in one delivery are read out of JSON alone, and not out of a form")]
+    BatchForm,
+    #[error(
+        "the id lies outside of the events, which would all have the same: name a field of each, or none"
+    )]
+    BatchId,
+    #[error(
+        "several events in one delivery are taken apart, and sealed as one they cannot be kept"
+    )]
+    BatchSealed,
     #[error("{0:?} cannot be the content type of an answer")]
     ContentType(String),
     #[error(
@@ -105,6 +115,9 @@ impl Provider {
             if !self.scheme().covers_body() {
                 return Err(Mistake::OrderingKeyUnsigned.into());
             }
+        }
+        if self.envelope().is_batch() && self.encryption().is_some() {
+            return Err(Mistake::BatchSealed.into());
         }
         let wrapping = self.encryption().and_then(Encryption::mistake);
         let mut handshakes = self.handshakes().iter().filter_map(Handshake::mistake);
@@ -265,6 +278,31 @@ mod tests {
         let provider = Provider::new("acme", Scheme::Hmac(hmac()), Envelope::new("/type"));
         let wrong = Encryption::of_body(Cipher::Aes256Cbc, "encrypt");
         assert!(provider.with_encryption(wrong).check().is_err());
+    }
+
+    #[test]
+    fn several_events_have_ids_of_their_own_in_plain_json() {
+        let batch = |envelope: Envelope| {
+            let scheme = Scheme::Hmac(hmac());
+            Provider::new("acme", scheme, envelope.with_batch("/events/*"))
+        };
+        let mistake = |provider: Provider| provider.check().err().map(|error| error.0);
+        let typed = || Envelope::new("/events/*/type");
+        assert_eq!(mistake(batch(typed())), None);
+        assert_eq!(mistake(batch(typed().with_id("/events/*/id"))), None);
+        let joined = ["/delivery", "/events/*/number"].map(|place| LocatorPart::any([place]));
+        let joined = typed().with_id(Locator::joined(":", joined));
+        assert_eq!(mistake(batch(joined)), None);
+
+        let outside = typed().with_id("/delivery");
+        assert_eq!(mistake(batch(outside)), Some(Mistake::BatchId));
+        let header = typed().with_id(HeaderName::from_static("x-delivery"));
+        assert_eq!(mistake(batch(header)), Some(Mistake::BatchId));
+        let form = typed().with_format(crate::provider::BodyFormat::Form);
+        assert_eq!(mistake(batch(form)), Some(Mistake::BatchForm));
+        let sealed = Encryption::of_body(Cipher::Aes256Gcm, "/sealed");
+        let sealed = batch(typed()).with_encryption(sealed);
+        assert_eq!(mistake(sealed), Some(Mistake::BatchSealed));
     }
 
     #[test]

@@ -26,6 +26,28 @@
 //!
 //! [`Provider::with_scheme`] replaces the rest of it.
 //!
+//! # Encrypted bodies
+//!
+//! Devdraft promises them, with key rotation, and does not say their form. [`devdraft_encrypted`]
+//! is a form of ours, to agree on with whoever sends:
+//!
+//! ```text
+//! POST …
+//! x-webhook-signature: hex(HMAC-SHA256(signing secret, body))
+//!
+//! {"encrypted":"base64(nonce ‖ ciphertext ‖ tag)"}
+//! ```
+//!
+//! AES-256-GCM with a nonce of 12 bytes, never used twice with one key, and a tag of 16; no
+//! associated data; base64 of RFC 4648, section 4. The key is the SHA-256 of the text of an
+//! encryption secret, which is another one than the signing secret: take 32 random bytes as
+//! text. The plaintext is the whole body of an unencrypted delivery, and the signature covers the
+//! encrypted one, so it is verified first and then decrypted.
+//!
+//! To rotate, give the receiver both encryption secrets; the sender changes from one to the other
+//! at any time, since the tag tells which it used; then take the old one away, once what was
+//! sealed with it has been handled.
+//!
 //! # What is not documented
 //!
 //! The signature's header, encoding and content; the envelope; the payload of
@@ -42,8 +64,8 @@ use http::HeaderName;
 
 use super::{known, payload::event};
 use crate::{
-    Provider,
-    provider::{Envelope, Events, HmacScheme, Scheme},
+    Provider, Text,
+    provider::{Cipher, Encryption, Envelope, Events, HmacScheme, KeyDerivation, Scheme},
     providers::RawJson,
 };
 
@@ -51,8 +73,39 @@ use crate::{
 /// the [module](self).
 #[must_use]
 pub fn devdraft() -> Provider {
+    let encrypted = "the form of encrypted bodies is not public: register without encryption, or agree on devdraft-encrypted";
+    described("devdraft").with_assumptions(ASSUMED.into_iter().chain([encrypted]))
+}
+
+/// As [`devdraft`], with encrypted bodies in a form of ours: see the [module](self).
+/// Needs the feature `encryption`, and secrets for the payloads.
+#[must_use]
+pub fn devdraft_encrypted() -> Provider {
+    let encrypted =
+        "the form of encrypted bodies is not public: AES-256-GCM in the field encrypted";
+    described("devdraft-encrypted")
+        .with_title("Devdraft, encrypted")
+        .with_encryption(
+            Encryption::of_body(Cipher::Aes256Gcm, "/encrypted")
+                .with_derivation(KeyDerivation::Sha256),
+        )
+        .with_assumptions(ASSUMED.into_iter().chain([encrypted]))
+}
+
+/// What both presets assume.
+const ASSUMED: [&str; 7] = [
+    "the signature header is not public: x-webhook-signature",
+    "the signature's form is not public: HMAC-SHA256 of the raw body in hexadecimal",
+    "the envelope is not public: id, event_type, created_at and data",
+    "payloads are not public: they are kept as they came",
+    "the retry schedule and the answer's body are not visible: 72 h and an empty 200",
+    "no length of a secret is refused: the documented rule and its own sample disagree",
+    "the largest body is not documented: 1 MiB",
+];
+
+fn described(name: &'static str) -> Provider {
     Provider::new(
-        "devdraft",
+        Text::from_static(name),
         Scheme::Hmac(HmacScheme::new(HeaderName::from_static(
             "x-webhook-signature",
         ))),
@@ -83,16 +136,6 @@ pub fn devdraft() -> Provider {
     ]))
     .with_not_covered([
         "with our defaults, the time of sending, all headers, the method and the URL",
-    ])
-    .with_assumptions([
-        "the signature header is not public: x-webhook-signature",
-        "the signature's form is not public: HMAC-SHA256 of the raw body in hexadecimal",
-        "the envelope is not public: id, event_type, created_at and data",
-        "payloads are not public: they are kept as they came",
-        "the form of encrypted bodies is not public: register without encryption",
-        "the retry schedule and the answer's body are not visible: 72 h and an empty 200",
-        "no length of a secret is refused: the documented rule and its own sample disagree",
-        "the largest body is not documented: 1 MiB",
     ])
 }
 

@@ -8,7 +8,7 @@ use std::{
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Uri};
 use tower_webhooks_core::{
-    Delivery, Head, Provider, RejectionKind, Secrets, Unusable, Verifier,
+    Delivery, Head, Provider, RejectionKind, Restored, Secrets, Unusable, Verifier,
     provider::{Answer, SignedAnew},
     providers::{self, cryptomate, mppcash},
 };
@@ -346,6 +346,56 @@ fn every_notification_of_graph_needs_its_own_token() {
         };
         assert_eq!(case.check(&request).map(drop), Err(kind), "{body}");
     }
+}
+
+/// What an inbox keeps of each is read by the same description.
+#[test]
+fn each_event_of_several_is_itself_when_it_is_kept_alone() {
+    let mut batches = 0;
+    for provider in providers::all().into_iter().map(Arc::new) {
+        if !provider.envelope().is_batch() {
+            continue;
+        }
+        batches += 1;
+        let name = provider.name().clone();
+        let case = &events_of(&name)[0];
+        let once = case.check(&case.sign()).unwrap();
+        let body = String::from_utf8(once.body().to_vec()).unwrap();
+        // The event twice, and what is none, in the list that held it once.
+        let event = once.items().unwrap()[0].json().to_string();
+        let several = format!("{event} ,\n{event},{{}}");
+        let restored = |body: Bytes| {
+            Delivery::insecure_restore(Arc::clone(&provider), Restored::new(body, now()))
+        };
+        let whole = restored(body.replacen(&event, &several, 1).into());
+        assert_eq!(whole.event().unwrap_err(), Unusable::Batch, "{name}");
+        let items = whole.items().unwrap();
+        assert_eq!(items.len(), 3, "{name}");
+        for item in items {
+            let alone = whole.alone(item.index()).unwrap();
+            let expected = body.replacen(&event, item.json(), 1);
+            assert_eq!(alone.body(), &Bytes::from(expected), "{name}");
+            let again = restored(alone.body().clone());
+            for one in [&alone, &again] {
+                assert_eq!(one.event(), item.event(), "{name}");
+                assert_eq!(one.items().map(<[_]>::len), Some(1), "{name}");
+                assert_eq!(one.content(), Some(alone.body()), "{name}");
+            }
+            assert_eq!(alone.content_sha256(), Some(item.sha256()), "{name}");
+        }
+        assert!(whole.alone(3).is_none());
+        assert!(items[0].event().is_ok(), "{name}");
+        let has_id = provider.envelope().id().is_some();
+        assert_eq!(items[0].sha256() == items[1].sha256(), has_id, "{name}");
+    }
+    assert_eq!(batches, 5);
+    let github = case_of("github");
+    assert!(github.alone(0).is_none(), "one event at a time");
+}
+
+fn case_of(name: &str) -> Delivery {
+    let case = &events_of(name)[0];
+    case.check(&case.sign()).unwrap()
 }
 
 #[test]

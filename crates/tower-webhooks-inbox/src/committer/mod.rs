@@ -120,6 +120,34 @@ impl Committer {
         })
     }
 
+    /// Hands over the events of one delivery, which are stored in one transaction or not
+    /// at all; otherwise like [`insert_then`](Self::insert_then), with an answer for each in
+    /// their order. None at all are answered at once.
+    ///
+    /// What a store cannot keep of one of them refuses all.
+    ///
+    /// # Errors
+    ///
+    /// As [`insert`](Self::insert).
+    pub fn insert_all_then(
+        &self,
+        events: Vec<NewEvent>,
+        stored: impl FnOnce(&[Inserted]) + Send + 'static,
+    ) -> Result<Pending<Vec<Inserted>>, InboxError> {
+        let stored = Box::new(stored);
+        if events.is_empty() {
+            let (answer, pending) = oneshot::channel();
+            // Who waits holds the other end.
+            let _ = answer.send(Ok(Vec::new()));
+            return Ok(Pending(pending));
+        }
+        self.take_in(|answer| Request::InsertAll {
+            events,
+            stored,
+            answer,
+        })
+    }
+
     /// Hands over an event whose reply is to be decided; like [`insert`](Self::insert).
     ///
     /// # Errors
@@ -286,7 +314,8 @@ impl CommitterOptions {
         self
     }
 
-    /// Closes a batch once it has this many requests; zero counts as one.
+    /// Closes a batch once it has this many events; zero counts as one. Those of one
+    /// delivery stay together.
     #[must_use]
     pub fn with_max_batch_events(mut self, events: usize) -> Self {
         self.max_batch_events = events.max(1);

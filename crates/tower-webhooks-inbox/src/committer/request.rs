@@ -1,5 +1,7 @@
 //! One thing asked of the committer, and how it is answered.
 
+use std::slice;
+
 use tokio::sync::oneshot;
 
 use super::Worked;
@@ -16,6 +18,11 @@ pub(super) enum Request {
         event: NewEvent,
         stored: Box<dyn FnOnce(Inserted) + Send>,
         answer: Answer<Inserted>,
+    },
+    InsertAll {
+        events: Vec<NewEvent>,
+        stored: Box<dyn FnOnce(&[Inserted]) + Send>,
+        answer: Answer<Vec<Inserted>>,
     },
     Record {
         record: RecordReply,
@@ -39,20 +46,22 @@ pub(super) enum Request {
 }
 
 impl Request {
-    /// The event it brings, if it is intake.
-    pub(super) fn event(&self) -> Option<&NewEvent> {
+    /// The events it brings, if it is intake.
+    pub(super) fn events(&self) -> &[NewEvent] {
         match self {
-            Self::Insert { event, .. } => Some(event),
-            Self::Reserve { reserve, .. } => Some(&reserve.event),
-            Self::Record { .. } | Self::Register { .. } | Self::Work { .. } => None,
+            Self::Insert { event, .. } => slice::from_ref(event),
+            Self::InsertAll { events, .. } => events,
+            Self::Reserve { reserve, .. } => slice::from_ref(&reserve.event),
+            Self::Record { .. } | Self::Register { .. } | Self::Work { .. } => &[],
         }
     }
 
-    pub(super) fn event_mut(&mut self) -> Option<&mut NewEvent> {
+    pub(super) fn events_mut(&mut self) -> &mut [NewEvent] {
         match self {
-            Self::Insert { event, .. } => Some(event),
-            Self::Reserve { reserve, .. } => Some(&mut reserve.event),
-            Self::Record { .. } | Self::Register { .. } | Self::Work { .. } => None,
+            Self::Insert { event, .. } => slice::from_mut(event),
+            Self::InsertAll { events, .. } => events,
+            Self::Reserve { reserve, .. } => slice::from_mut(&mut reserve.event),
+            Self::Record { .. } | Self::Register { .. } | Self::Work { .. } => &mut [],
         }
     }
 
@@ -65,7 +74,7 @@ impl Request {
     pub(super) fn rank(&self) -> u8 {
         match self {
             Self::Register { .. } => 0,
-            Self::Insert { .. } | Self::Reserve { .. } => 1,
+            Self::Insert { .. } | Self::InsertAll { .. } | Self::Reserve { .. } => 1,
             Self::Record { .. } => 2,
             Self::Work { .. } => 3,
         }
@@ -76,6 +85,7 @@ impl Request {
     pub(super) fn add_to(&self, batch: &mut Batch) {
         match self {
             Self::Insert { event, .. } => batch.inserts.push(event.clone()),
+            Self::InsertAll { events, .. } => batch.inserts.extend_from_slice(events),
             Self::Record { record, .. } => batch.replies.push(record.clone()),
             Self::Register { registers, .. } => batch.registers.extend_from_slice(registers),
             Self::Reserve { reserve, .. } => batch.reserves.push(reserve.clone()),
@@ -97,6 +107,10 @@ impl Request {
     pub(super) fn refuse(self, error: InboxError) {
         match self {
             Self::Insert { answer, stored, .. } => {
+                drop(stored);
+                let _ = answer.send(Err(error));
+            }
+            Self::InsertAll { answer, stored, .. } => {
                 drop(stored);
                 let _ = answer.send(Err(error));
             }
@@ -151,6 +165,22 @@ impl Answers {
                 }
                 self.freed_work |= matches!(inserted, Some(Inserted::New { jobs: 1.., .. }));
                 let _ = answer.send(inserted.ok_or_else(too_short));
+            }
+            Request::InsertAll {
+                events,
+                answer,
+                stored,
+            } => {
+                let inserted: Vec<_> = self.inserts.by_ref().take(events.len()).collect();
+                let runs = |one: &Inserted| matches!(one, Inserted::New { jobs: 1.., .. });
+                self.freed_work |= inserted.iter().any(runs);
+                let short = inserted.len() < events.len();
+                stored(&inserted);
+                let _ = answer.send(if short {
+                    Err(too_short())
+                } else {
+                    Ok(inserted)
+                });
             }
             Request::Record { answer, .. } => {
                 let _ = answer.send(self.replies.next().ok_or_else(too_short));

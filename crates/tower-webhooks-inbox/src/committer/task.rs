@@ -53,11 +53,13 @@ impl Task {
         let limits = self.options;
         let mut claims = first.claims();
         let mut bytes = weight_bytes(&first);
+        let mut events = first.events().len().max(1);
         let mut requests = vec![first];
-        while requests.len() < limits.max_batch_events && bytes < limits.max_batch_bytes {
+        while events < limits.max_batch_events && bytes < limits.max_batch_bytes {
             let Ok(request) = self.intake.try_recv() else {
                 break;
             };
+            events = events.saturating_add(request.events().len());
             bytes = bytes.saturating_add(weight_bytes(&request));
             requests.push(request);
         }
@@ -74,7 +76,7 @@ impl Task {
             requests.push(request);
         }
         for request in &mut requests {
-            if let Some(event) = request.event_mut() {
+            for event in request.events_mut() {
                 event.hash_body();
             }
         }
@@ -112,10 +114,10 @@ impl Task {
                     }
                     other => refuse(other.into_iter().collect(), &error),
                 },
-                InboxErrorKind::Full if requests.iter().any(|one| one.event().is_none()) => {
+                InboxErrorKind::Full if requests.iter().any(|one| one.events().is_empty()) => {
                     let (intake, rest) = requests
                         .into_iter()
-                        .partition::<Vec<_>, _>(|one| one.event().is_some());
+                        .partition::<Vec<_>, _>(|one| !one.events().is_empty());
                     // What finishes work makes room, so it must not fail with the intake.
                     if intake.is_empty() {
                         refuse(rest, &error);
@@ -172,7 +174,8 @@ pub(super) async fn apply(inbox: &dyn Inbox, batch: Batch) -> Result<Applied, In
 }
 
 fn weight_bytes(request: &Request) -> usize {
-    request.event().map_or(0, crate::NewEvent::weight_bytes)
+    let weights = request.events().iter().map(crate::NewEvent::weight_bytes);
+    weights.fold(0, usize::saturating_add)
 }
 
 fn refuse(requests: Vec<Request>, error: &InboxError) {

@@ -12,9 +12,9 @@ use tower_webhooks_core::Text;
 
 use super::*;
 use crate::{
-    Applied, Batch, BoxFuture, DecidedBy, Durability, Erase, EventRecord, EventSeq, Filter,
-    Listing, MemoryInbox, Page, Pattern, Pruned, Replayed, Reply, Retention, Selection, Settlement,
-    Stats, Want, Work,
+    Applied, Batch, BoxFuture, DecidedBy, Durability, Erase, EventRecord, EventSeq, EventState,
+    Filter, Listing, MemoryInbox, Page, Pattern, Pruned, Replayed, Reply, Retention, Selection,
+    Settlement, Stats, Want, Work,
 };
 
 /// A store that can be held up and made to fail, over one in memory.
@@ -308,6 +308,81 @@ async fn one_bad_event_refuses_no_other() {
         applies < 20,
         "a search by halves, not one by one: {applies}"
     );
+}
+
+#[tokio::test]
+async fn events_of_one_delivery_stay_together_whatever_fails_beside_them() {
+    let mut inbox = Faulty::open();
+    inbox.bad = HashSet::from(["3", "b2"]);
+    let inbox = Arc::new(inbox);
+    let options = CommitterOptions::new().with_max_batch_events(12);
+    let committer = Committer::start(inbox.clone(), options);
+    register(&committer).await;
+    let all = |ids: [&str; 3]| ids.map(event).to_vec();
+    let counted = Arc::new(Mutex::new(Vec::new()));
+    let count = || {
+        let counted = Arc::clone(&counted);
+        move |inserted: &[Inserted]| counted.lock().unwrap().push(inserted.len())
+    };
+    let insert_all = |ids| committer.insert_all_then(all(ids), count()).unwrap();
+
+    let before = committer.insert(event("3"), ()).unwrap();
+    let good = insert_all(["a1", "a2", "a3"]);
+    let bad = insert_all(["b1", "b2", "b3"]);
+    let again = insert_all(["a3", "c1", "a1"]);
+    let after = committer.insert(event("4"), ()).unwrap();
+    let none = committer.insert_all_then(Vec::new(), count()).unwrap();
+    assert_eq!(kind(before.await), InboxErrorKind::Data);
+    assert_eq!(
+        kind(bad.await),
+        InboxErrorKind::Data,
+        "all of them, or none"
+    );
+    let seqs: Vec<_> = good.await.unwrap().iter().map(|one| one.seq()).collect();
+    let again = again.await.unwrap();
+    assert!(matches!(again[0], Inserted::Duplicate { seq } if seq == seqs[2]));
+    assert!(matches!(again[1], Inserted::New { jobs: 1, .. }));
+    assert!(matches!(again[2], Inserted::Duplicate { seq } if seq == seqs[0]));
+    after.await.unwrap();
+    assert!(none.await.unwrap().is_empty());
+    assert_eq!(*counted.lock().unwrap(), [3, 3]);
+    let stored = inbox.stats().await.unwrap();
+    assert_eq!(
+        stored.events[&EventState::Routed],
+        5,
+        "a1, a2, a3, c1 and 4"
+    );
+    for (size, _) in inbox.batches.lock().unwrap().iter() {
+        assert!(
+            [0, 1, 3, 4, 6, 7].contains(size),
+            "none is torn apart: {size}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_batch_is_bounded_in_the_events_of_deliveries_too() {
+    let inbox = Arc::new(Faulty::new(0));
+    let options = CommitterOptions::new().with_max_batch_events(4);
+    let committer = Committer::start(inbox.clone(), options);
+    let first = committer.insert(event("0"), ()).unwrap();
+    let_it_run().await;
+    let all = |first: u32| (first..first + 3).map(|id| event(&id.to_string()));
+    let pending: Vec<_> = [1, 4, 7]
+        .into_iter()
+        .map(|first| {
+            committer
+                .insert_all_then(all(first).collect(), |_| ())
+                .unwrap()
+        })
+        .collect();
+    inbox.gate.add_permits(10);
+    first.await.unwrap();
+    for pending in pending {
+        assert_eq!(pending.await.unwrap().len(), 3);
+    }
+    let batches = inbox.batches.lock().unwrap().clone();
+    assert_eq!(batches, [(1, 0), (6, 0), (3, 0)]);
 }
 
 #[tokio::test]

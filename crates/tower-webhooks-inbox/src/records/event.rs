@@ -51,11 +51,12 @@ pub struct NewEvent {
     pub received_at: SystemTime,
     /// Headers worth keeping. Default none.
     pub headers: Headers,
-    /// The wire bytes. Where a delivery carries several events, this event's own.
+    /// The wire bytes. Where a delivery carries several events, its body without the
+    /// other ones.
     pub body: Bytes,
     /// The SHA-256 that stands for the body, as [`hash_body`](Self::hash_body)
-    /// computes it when it is `None`; set it where redeliveries change some of the
-    /// body, over what they do not change.
+    /// computes it when it is `None`; where redeliveries change some of the body,
+    /// [`hash_content`](Self::hash_content) sets it over what they do not change.
     pub body_sha256: Option<[u8; 32]>,
     /// The label of the secret that matched.
     pub secret_label: Option<Text>,
@@ -93,10 +94,17 @@ impl NewEvent {
     /// and remembered. Where neither id nor type is signed,
     /// [the type is in it](typed_hash).
     pub fn hash_body(&mut self) -> [u8; 32] {
-        if let Some(sha256) = self.body_sha256 {
-            return sha256;
+        match self.body_sha256 {
+            Some(sha256) => sha256,
+            None => self.hash_content(None),
         }
-        let body = Sha256::digest(&self.body).into();
+    }
+
+    /// As [`hash_body`](Self::hash_body), anew and, where it is given, over the hash of
+    /// what redeliveries do not change in place of the body's. Call it once id and type
+    /// are set.
+    pub fn hash_content(&mut self, sha256: Option<[u8; 32]>) -> [u8; 32] {
+        let body = sha256.unwrap_or_else(|| Sha256::digest(&self.body).into());
         let names_type = !self.type_signed && (self.id.is_none() || !self.id_signed);
         let sha256 = match &self.event_type {
             Some(event_type) if names_type => typed_hash(&body, event_type),
@@ -197,7 +205,7 @@ pub struct StoredEvent {
     pub received_at: SystemTime,
     /// Headers worth keeping. Empty once pruned or erased.
     pub headers: Headers,
-    /// The wire bytes. `None` once pruned or erased, and where a listing leaves them out.
+    /// The wire bytes, as [`NewEvent::body`] says. `None` once pruned or erased, and where a listing leaves them out.
     pub body: Option<Bytes>,
     /// How long the body is or was, in bytes.
     pub body_bytes: u64,

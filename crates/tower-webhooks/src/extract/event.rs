@@ -131,7 +131,7 @@ pub(crate) fn event_id(delivery: &Delivery) -> Text {
         let mut event = NewEvent::new("", delivery.body().clone(), delivery.received_at());
         event.event_type = delivery.event().ok().map(|head| head.event_type().clone());
         event.type_signed = !delivery.provider().has_type_in_unsigned_header();
-        body_key(&event.hash_body())
+        body_key(&event.hash_content(delivery.content_sha256()))
     })
 }
 

@@ -26,6 +26,9 @@ pub mod tenants {}
 #[doc = include_str!("handshakes.md")]
 pub mod handshakes {}
 
+#[doc = include_str!("payloads.md")]
+pub mod payloads {}
+
 #[doc = include_str!("providers.md")]
 pub mod own_provider {}
 

@@ -147,6 +147,7 @@ impl Gate {
             return Err(RejectionKind::Draining);
         }
         framing(&parts.headers)?;
+        self.coding(&parts.headers)?;
         self.declared_size(&claim, &parts.headers, size)?;
         Ok(Admission {
             claim,
@@ -176,6 +177,19 @@ impl Gate {
                 kind => Err(kind),
             },
         }
+    }
+
+    /// Refuses a coding that the provider does not declare.
+    fn coding(&self, headers: &HeaderMap) -> Result<(), RejectionKind> {
+        if let Some(compression) = self.provider.compression() {
+            compression.coding(headers)?;
+            return Ok(());
+        }
+        let mut codings = headers.get_all(header::CONTENT_ENCODING).iter();
+        if codings.any(|coding| !coding.as_bytes().eq_ignore_ascii_case(b"identity")) {
+            return Err(RejectionKind::ContentEncodingUnsupported);
+        }
+        Ok(())
     }
 
     /// Believes a declared size only where it is too large.
@@ -251,10 +265,6 @@ fn framing(headers: &HeaderMap) -> Result<(), RejectionKind> {
         if !only_chunked || headers.contains_key(header::CONTENT_LENGTH) {
             return Err(RejectionKind::FramingAmbiguous);
         }
-    }
-    let mut codings = headers.get_all(header::CONTENT_ENCODING).iter();
-    if codings.any(|coding| !coding.as_bytes().eq_ignore_ascii_case(b"identity")) {
-        return Err(RejectionKind::ContentEncodingUnsupported);
     }
     Ok(())
 }

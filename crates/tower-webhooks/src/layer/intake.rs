@@ -11,8 +11,10 @@ use std::{
 use bytes::Bytes;
 use http::{Extensions, HeaderMap, header};
 use tokio::sync::Notify;
-use tower_webhooks_core::{Delivery, Provider, RejectionKind, Text};
-use tower_webhooks_inbox::{Committer, InboxError, InboxErrorKind, Inserted, NewEvent, Pending};
+use tower_webhooks_core::{Delivery, Provider, RejectionKind, Text, Unusable};
+use tower_webhooks_inbox::{
+    Committer, Headers, InboxError, InboxErrorKind, Inserted, NewEvent, Pending,
+};
 
 use super::{budget::BytePermit, gate::Gate, meter::Meter};
 use crate::{
@@ -77,6 +79,10 @@ impl Intake {
     }
 
     pub(crate) fn event(&self, delivery: &Delivery, headers: &HeaderMap) -> NewEvent {
+        self.event_with(delivery, kept(delivery.provider(), headers))
+    }
+
+    fn event_with(&self, delivery: &Delivery, headers: Headers) -> NewEvent {
         let mut event = NewEvent::new(
             self.endpoint.clone(),
             delivery.body().clone(),
@@ -87,30 +93,84 @@ impl Intake {
         event.id_signed = self.id_signed;
         event.type_signed = self.type_signed;
         event.dedup_span = self.dedup_span;
-        event.headers = kept(delivery.provider(), headers);
+        event.headers = headers;
+        // Names share the memory of what they were read from: of the body, which
+        // is stored, or of what was restored from it, which is not.
+        let own = |text: &Text| match delivery.restored_bytes() {
+            0 => text.clone(),
+            _ => Text::from(text.as_str()),
+        };
         match delivery.event() {
             Ok(head) => {
-                event.event_type = Some(head.event_type().clone());
-                event.id = head.id().cloned();
+                event.event_type = Some(own(head.event_type()));
+                event.id = head.id().map(own);
                 event.occurred_at = head.occurred_at();
-                event.ordering_key = head.ordering_key().cloned();
+                event.ordering_key = head.ordering_key().map(own);
             }
             Err(reason) => event.unusable = Some(Text::from_static(reason.as_str())),
+        }
+        if let Some(sha256) = delivery.content_sha256() {
+            event.hash_content(Some(sha256));
         }
         event
     }
 
-    /// Hands the event over, without waiting: from here on it is stored, and
-    /// counted, whether or not the client stays.
+    /// Hands the event over, or all events of a delivery that holds several, without
+    /// waiting: from here on they are stored, and counted, whether or not the client
+    /// stays.
     pub(crate) fn store(
         &self,
         delivery: &Delivery,
         headers: &HeaderMap,
-        permit: BytePermit,
+        mut permit: BytePermit,
     ) -> Result<Storing, RejectionKind> {
+        let count = self.counter();
+        let handed_over = if delivery.event() == Err(Unusable::Batch) {
+            let events = self.each_event(delivery, headers, &mut permit)?;
+            let stored = move |inserted: &[Inserted]| {
+                inserted.iter().copied().for_each(count);
+                drop(permit);
+            };
+            let pending = self.committer.insert_all_then(events, stored);
+            pending.map(Storing::All)
+        } else {
+            let stored = move |inserted| {
+                count(inserted);
+                drop(permit);
+            };
+            let event = self.event(delivery, headers);
+            self.committer.insert_then(event, stored).map(Storing::One)
+        };
+        handed_over.map_err(|error| refused(&error))
+    }
+
+    /// Each event of a delivery by itself.
+    fn each_event(
+        &self,
+        delivery: &Delivery,
+        headers: &HeaderMap,
+        permit: &mut BytePermit,
+    ) -> Result<Vec<NewEvent>, RejectionKind> {
+        let mut headers = headers.clone();
+        // What is kept of the body is plain.
+        headers.remove(header::CONTENT_ENCODING);
+        let headers = kept(delivery.provider(), &headers);
+        let count = delivery.items().map_or(0, <[_]>::len);
+        let mut events = Vec::new();
+        for alone in (0..count).filter_map(|index| delivery.alone(index)) {
+            if !permit.grow(alone.restored_bytes()) {
+                return Err(RejectionKind::Overloaded);
+            }
+            events.push(self.event_with(&alone, Arc::clone(&headers)));
+        }
+        Ok(events)
+    }
+
+    /// Counts what was stored, and warns of conflicts.
+    fn counter(&self) -> impl Fn(Inserted) + Send + use<> {
         let meter = Arc::clone(&self.meter);
         let endpoint = self.endpoint.clone();
-        let stored = move |inserted| {
+        move |inserted| {
             meter.stored(inserted);
             if let Inserted::Conflict { seq } = inserted {
                 tracing::warn!(
@@ -119,16 +179,11 @@ impl Intake {
                     "an event came again with another body; it is stored apart and not handled"
                 );
             }
-            drop(permit);
-        };
-        self.committer
-            .insert_then(self.event(delivery, headers), stored)
-            .map(Storing)
-            .map_err(|error| refused(&error))
+        }
     }
 }
 
-fn kept(provider: &Provider, headers: &HeaderMap) -> Arc<[(Text, Bytes)]> {
+fn kept(provider: &Provider, headers: &HeaderMap) -> Headers {
     headers
         .iter()
         .filter(|(name, _)| !provider.is_credential(name) && !LEFT_OUT.contains(name))
@@ -154,14 +209,19 @@ pub(crate) fn refused(error: &InboxError) -> RejectionKind {
     }
 }
 
-/// Waits until the event is durable.
+/// Waits until the event is durable, or all events of a delivery are.
 #[derive(Debug)]
-pub(crate) struct Storing(Pending<Inserted>);
+pub(crate) enum Storing {
+    All(Pending<Vec<Inserted>>),
+    One(Pending<Inserted>),
+}
 
 impl Storing {
     pub(crate) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), RejectionKind>> {
-        Pin::new(&mut self.0)
-            .poll(cx)
-            .map(|stored| stored.map(|_| ()).map_err(|error| refused(&error)))
+        let stored = match self {
+            Self::All(pending) => Pin::new(pending).poll(cx).map_ok(|_| ()),
+            Self::One(pending) => Pin::new(pending).poll(cx).map_ok(|_| ()),
+        };
+        stored.map_err(|error| refused(&error))
     }
 }

@@ -23,6 +23,7 @@ pub(crate) struct KeyMaker {
     pub(crate) provider: Arc<Provider>,
     pub(crate) public_url: Option<Text>,
     pub(crate) handshake_secrets: Option<Secrets>,
+    pub(crate) payload_secrets: Option<Secrets>,
 }
 
 impl KeyMaker {
@@ -36,13 +37,19 @@ impl KeyMaker {
         if handshakes.any(Handshake::needs_token) && self.handshake_secrets.is_none() {
             return Err(SetupError::HandshakeSecretsMissing);
         }
+        if self.provider.needs_payload_secrets() && self.payload_secrets.is_none() {
+            return Err(SetupError::PayloadSecretsMissing);
+        }
         Ok(())
     }
 
     pub(crate) fn keys(&self, secrets: &Secrets, tenant: Option<Text>) -> Result<Keys, SetupError> {
-        let verifier = Verifier::new(Arc::clone(&self.provider), secrets)?
+        let mut verifier = Verifier::new(Arc::clone(&self.provider), secrets)?
             .with_tenant(tenant)
             .with_public_url(self.public_url.clone());
+        if let Some(secrets) = &self.payload_secrets {
+            verifier = verifier.with_payload_secrets(secrets)?;
+        }
         let handshaker = if self.provider.handshakes().is_empty() {
             None
         } else {

@@ -19,6 +19,12 @@
 //! frame; then the signature. What is refused before the body leaves the body
 //! unread.
 //!
+//! A body that came compressed is inflated after its signature was checked, or before
+//! where the provider signs the plain one: within a limit in either case. What is
+//! stored, and what the inner service sees, are the bytes as they came. Where a delivery
+//! holds several events, the inner service sees the whole, and each event is stored by
+//! itself. See [payloads](crate::guide::payloads).
+//!
 //! `Router::layer` guards every path and the fallback of that router; put the
 //! layer on the one route (`post(ack).layer(…)`) unless that is meant.
 //!

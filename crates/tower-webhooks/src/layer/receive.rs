@@ -138,6 +138,9 @@ impl Head {
             return handshake(answer);
         }
         let mut permit = admission.permit;
+        if !permit.grow(delivery.restored_bytes()) {
+            return Err(RejectionKind::Overloaded.into());
+        }
         if !permit.enter() {
             return Err(RejectionKind::Draining.into());
         }

@@ -62,6 +62,24 @@ pub enum SetupProblem {
         /// The handler's durable name.
         name: Text,
     },
+    /// An endpoint's provider encrypts its payloads, and the worker has nothing to
+    /// open them with.
+    #[error(
+        "the provider of the endpoint `{endpoint}` encrypts its payloads: give the worker what opens them with `HandledEndpoint::with_payload_secrets`"
+    )]
+    PayloadSecretsMissing {
+        /// The endpoint's name.
+        endpoint: Text,
+    },
+    /// A reply handler is registered for a provider that puts several events into
+    /// one delivery.
+    #[error(
+        "a reply handler is registered for `{pattern}`, and its provider puts several events into one delivery, which has one answer: use `.on(…)`"
+    )]
+    ReplyInBatch {
+        /// The pattern.
+        pattern: Text,
+    },
     /// A text is no pattern.
     #[error(transparent)]
     Pattern(PatternError),

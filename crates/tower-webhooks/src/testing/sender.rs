@@ -30,6 +30,17 @@ impl Sender {
         })
     }
 
+    /// Encrypts payloads with this secret, for a provider that has one of its own for
+    /// that. The text is the secret's, in the form that the provider gives it.
+    ///
+    /// # Errors
+    ///
+    /// [`SecretError`] when the secret is empty.
+    pub fn payload_secret(mut self, secret: impl Into<String>) -> Result<Self, SecretError> {
+        self.signer = self.signer.with_payload_secret(Secret::new(secret)?);
+        Ok(self)
+    }
+
     /// Replaces the request's target.
     ///
     /// # Panics

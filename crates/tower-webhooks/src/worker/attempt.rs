@@ -54,6 +54,12 @@ pub(super) async fn run(
                 "the event's body is no longer in the inbox",
             ));
         };
+        if delivery.content().is_none()
+            && let Err(reason) = delivery.event()
+        {
+            // The next attempt would have the same keys.
+            return Outcome::failed(HandlerError::permanent(reason));
+        }
         let job = Job::new(Parts {
             delivery,
             endpoint: lane.endpoint.clone(),
@@ -143,7 +149,11 @@ fn restore(lane: &Lane, event: &StoredEvent) -> Option<Delivery> {
     restored.tenant.clone_from(&event.tenant);
     restored.secret_label.clone_from(&event.secret_label);
     restored.headers = headers(event);
-    Some(Delivery::insecure_restore(lane.provider.clone(), restored))
+    let provider = lane.provider.clone();
+    Some(match &lane.opener {
+        Some(opener) => Delivery::insecure_restore_sealed(provider, restored, opener),
+        None => Delivery::insecure_restore(provider, restored),
+    })
 }
 
 /// The headers that were kept. They were headers once, so none is left out.

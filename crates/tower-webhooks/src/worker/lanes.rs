@@ -6,7 +6,7 @@ use std::{
     sync::Arc,
 };
 
-use tower_webhooks_core::{Provider, Text};
+use tower_webhooks_core::{Opener, Provider, Secrets, SetupError, Text};
 use tower_webhooks_inbox::{Ordering, Registration, Want};
 
 use super::meters::Meters;
@@ -22,6 +22,7 @@ pub struct HandledEndpoint {
     name: Text,
     provider: Arc<Provider>,
     routes: Arc<Routes>,
+    opener: Option<Opener>,
 }
 
 impl HandledEndpoint {
@@ -31,8 +32,9 @@ impl HandledEndpoint {
     ///
     /// # Errors
     ///
-    /// Every pattern and name in the router that is wrong, and every handler in
-    /// order of a provider without an ordering key.
+    /// Every pattern and name in the router that is wrong, every handler in order
+    /// of a provider without an ordering key, and a reply handler of one that puts
+    /// several events into a delivery.
     pub fn new(
         name: impl Into<Text>,
         provider: impl Into<Arc<Provider>>,
@@ -55,11 +57,43 @@ impl HandledEndpoint {
             });
             SetupProblems::check(problems.collect())?;
         }
+        if provider.envelope().is_batch()
+            && let Some(reply) = routes.first_reply()
+        {
+            let pattern = reply.info.text.clone();
+            SetupProblems::check(vec![SetupProblem::ReplyInBatch { pattern }])?;
+        }
         Ok(Self {
             name,
             provider,
             routes,
+            opener: None,
         })
+    }
+
+    /// Opens the payloads of a provider that encrypts them. The secrets are those of
+    /// the receiving process: the payloads' own, or the signing ones where these open
+    /// the payloads. Changes nothing for a provider that encrypts nothing.
+    ///
+    /// # Errors
+    ///
+    /// [`SetupError`] when a secret does not fit the provider's cipher, or this build
+    /// lacks the feature `encryption`.
+    pub fn with_payload_secrets(self, secrets: &Secrets) -> Result<Self, SetupError> {
+        let encryption = self.provider.encryption();
+        let opener = encryption.map(|encryption| Opener::new(encryption, secrets));
+        let opener = opener.transpose()?;
+        Ok(self.with_opener(opener))
+    }
+
+    pub(crate) fn with_opener(mut self, opener: Option<Opener>) -> Self {
+        self.opener = opener;
+        self
+    }
+
+    /// Whether its events could not be read for want of a key.
+    fn lacks_opener(&self) -> bool {
+        self.provider.encryption().is_some() && self.opener.is_none()
     }
 }
 
@@ -67,6 +101,7 @@ impl HandledEndpoint {
 pub(super) struct Lane {
     pub(super) endpoint: Text,
     pub(super) provider: Arc<Provider>,
+    pub(super) opener: Option<Arc<Opener>>,
     pub(super) route: Route,
     pub(super) meters: Meters,
 }
@@ -108,6 +143,11 @@ impl Lanes {
                 problems.push(SetupProblem::DuplicateEndpoint { endpoint });
                 continue;
             }
+            if endpoint.lacks_opener() {
+                let endpoint = endpoint.name.clone();
+                problems.push(SetupProblem::PayloadSecretsMissing { endpoint });
+            }
+            let opener = endpoint.opener.map(Arc::new);
             for route in endpoint.routes.handlers() {
                 let handlers = places.entry(endpoint.name.clone()).or_default();
                 handlers.insert(route.info.name.clone(), lanes.len());
@@ -115,6 +155,7 @@ impl Lanes {
                     meters: Meters::of(&endpoint.name, &route.info.name),
                     endpoint: endpoint.name.clone(),
                     provider: Arc::clone(&endpoint.provider),
+                    opener: opener.clone(),
                     route: route.clone(),
                 }));
             }

@@ -10,8 +10,8 @@ use tower_webhooks_sqlite::SqliteInbox;
 use crate::failure::Failure;
 
 /// Which inbox.
-#[derive(Debug, clap::Args)]
-pub(super) struct PlaceArg {
+#[derive(Debug, Clone, clap::Args)]
+pub(in crate::cmd) struct PlaceArg {
     /// The inbox's file, or its postgres:// URL; one with a password is better kept in INBOX, since
     /// everybody on the machine sees a command's arguments
     // A path, so that no URL with a password in it is ever shown as a wrong value.
@@ -28,7 +28,7 @@ pub(super) struct PlaceArg {
 
 impl PlaceArg {
     /// What is named, or why that is no inbox.
-    pub(super) fn parse(self) -> Result<Place, Failure> {
+    pub(in crate::cmd) fn parse(self) -> Result<Place, Failure> {
         let text = self.inbox.to_string_lossy();
         match text.split_once("://") {
             Some(("postgres" | "postgresql", _)) => Ok(Place::Postgres(text.into_owned())),
@@ -44,21 +44,21 @@ impl PlaceArg {
 }
 
 /// Where an inbox is, whether or not it is there.
-pub(super) enum Place {
+pub(in crate::cmd) enum Place {
     File(PathBuf),
     /// A server's URL.
     Postgres(String),
 }
 
 /// An inbox, opened beside its receivers.
-pub(super) enum Opened {
+pub(in crate::cmd) enum Opened {
     File(SqliteInbox),
     Postgres(PostgresInbox),
 }
 
 impl Place {
     /// Opens the inbox beside its receivers, and makes none.
-    pub(super) async fn open(&self) -> Result<Opened, Failure> {
+    pub(in crate::cmd) async fn open(&self) -> Result<Opened, Failure> {
         match self {
             Self::File(path) => open_file(path).await.map(Opened::File),
             Self::Postgres(url) => {
@@ -70,7 +70,7 @@ impl Place {
 }
 
 impl Opened {
-    pub(super) fn inbox(&self) -> &dyn Inbox {
+    pub(in crate::cmd) fn inbox(&self) -> &dyn Inbox {
         match self {
             Self::File(inbox) => inbox,
             Self::Postgres(inbox) => inbox,
@@ -78,7 +78,7 @@ impl Opened {
     }
 
     /// Waits until nothing is left to do.
-    pub(super) async fn close(self) {
+    pub(in crate::cmd) async fn close(self) {
         match self {
             Self::File(inbox) => inbox.close().await,
             // Each transaction has ended with the answer to it.

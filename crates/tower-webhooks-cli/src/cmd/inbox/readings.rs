@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use http::{HeaderMap, HeaderName, HeaderValue};
-use tower_webhooks_core::{Delivery, Provider, Restored};
+use tower_webhooks_core::{Delivery, Opener, Provider, Restored};
 use tower_webhooks_inbox::{
     EventSeq, EventState, Filter, Inbox, InboxError, Page, Reading, StoredEvent,
 };
@@ -11,15 +11,18 @@ use tower_webhooks_inbox::{
 /// Reads what could not be read, now that the provider is described better.
 pub(super) struct Reader {
     provider: Arc<Provider>,
+    /// Where it encrypts its payloads.
+    opener: Option<Opener>,
     /// Those that were looked at and are not behind us: what they say, or why
     /// they still say nothing.
     known: BTreeMap<EventSeq, Result<Reading, &'static str>>,
 }
 
 impl Reader {
-    pub(super) fn new(provider: Arc<Provider>) -> Self {
+    pub(super) fn new(provider: Arc<Provider>, opener: Option<Opener>) -> Self {
         Self {
             provider,
+            opener,
             known: BTreeMap::new(),
         }
     }
@@ -66,7 +69,11 @@ impl Reader {
         restored.secret_label.clone_from(&event.secret_label);
         restored.headers = headers(event);
         // The inbox took it from a receiver, which had checked it.
-        let delivery = Delivery::insecure_restore(Arc::clone(&self.provider), restored);
+        let provider = Arc::clone(&self.provider);
+        let delivery = match &self.opener {
+            Some(opener) => Delivery::insecure_restore_sealed(provider, restored, opener),
+            None => Delivery::insecure_restore(provider, restored),
+        };
         let reading = delivery.event().map(|head| {
             let mut reading = Reading::new(event.seq);
             reading.event_type = Some(head.event_type().clone());

@@ -105,7 +105,7 @@ impl<'r> Job<'r> {
 }
 
 /// Aligned columns; the cells are made fit for a terminal.
-pub(super) fn table<const N: usize>(
+pub(in crate::cmd) fn table<const N: usize>(
     columns: [&str; N],
     rows: impl IntoIterator<Item = [String; N]>,
 ) -> String {
@@ -130,12 +130,12 @@ pub(super) fn or_dash(text: Option<&str>) -> String {
 }
 
 /// In UTC. A time that the calendar does not reach is said to be one.
-pub(super) fn rfc_3339(at: SystemTime) -> String {
+pub(in crate::cmd) fn rfc_3339(at: SystemTime) -> String {
     Timestamp::try_from(at).map_or_else(|_| "out of range".to_owned(), |at| at.to_string())
 }
 
 /// In the largest unit that leaves a whole number of it, such as `3m`.
-pub(super) fn roughly(length: Duration) -> String {
+pub(in crate::cmd) fn roughly(length: Duration) -> String {
     let seconds = length.as_secs();
     match seconds {
         0..60 => format!("{seconds}s"),

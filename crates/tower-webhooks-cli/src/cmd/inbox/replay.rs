@@ -1,7 +1,7 @@
 use std::{collections::BTreeMap, io::Write, sync::Arc};
 
 use serde::Serialize;
-use tower_webhooks_core::Provider;
+use tower_webhooks_core::{Opener, Provider};
 use tower_webhooks_inbox::{EventSeq, Inbox, JobKey, Selection};
 
 use super::{
@@ -10,7 +10,10 @@ use super::{
     readings::Reader,
     record::table,
 };
-use crate::{args::load_provider, failure::Failure};
+use crate::{
+    args::{PayloadSecretArgs, load_provider},
+    failure::Failure,
+};
 
 /// Run jobs again, or for the first time
 ///
@@ -51,6 +54,9 @@ pub(super) struct Args {
     ordering_key: Option<String>,
 
     #[command(flatten)]
+    payload_secrets: PayloadSecretArgs,
+
+    #[command(flatten)]
     filter: FilterArgs,
 
     /// In this state; if it is one of jobs, only those jobs
@@ -82,7 +88,7 @@ pub(super) async fn run(
             "--provider reads the events of one endpoint: give --endpoint or --event",
         ));
     }
-    let mut reader = reader(args.provider, args.ordering_key)?;
+    let mut reader = reader(args.provider, args.ordering_key, args.payload_secrets)?;
     let mut selection = Selection {
         filter,
         done: args.done,
@@ -115,6 +121,7 @@ pub(super) async fn run(
 fn reader(
     provider: Option<Arc<Provider>>,
     ordering_key: Option<String>,
+    payload_secrets: PayloadSecretArgs,
 ) -> Result<Option<Reader>, Failure> {
     let Some(mut provider) = provider else {
         return Ok(None);
@@ -125,7 +132,11 @@ fn reader(
             .check()
             .map_err(|error| Failure::usage(format!("--ordering-key: {error}")))?;
     }
-    Ok(Some(Reader::new(provider)))
+    let encryption = provider.encryption();
+    let opener = encryption
+        .map(|encryption| Opener::new(encryption, &payload_secrets.all()?).map_err(Failure::usage));
+    let opener = opener.transpose()?;
+    Ok(Some(Reader::new(provider, opener)))
 }
 
 /// What ran, or would.

@@ -1,0 +1,185 @@
+use std::{
+    collections::BTreeMap,
+    io::Write,
+    time::{Duration, SystemTime},
+};
+
+use serde::Serialize;
+use tower_webhooks_core::Text;
+use tower_webhooks_inbox::{Filter, Inbox, InboxError, Page};
+
+use super::inbox::{
+    place::PlaceArg,
+    record::{rfc_3339, roughly, table},
+};
+use crate::{args::parse_moment, failure::Failure};
+
+/// See which secrets events were signed with, before one is taken away
+///
+/// From the events in an inbox, by the secrets' labels: without labels of their own the first is
+/// `current` and the one before it `previous`. Reads no secret.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  webhooks secret list --since 7d
+  webhooks secret unused previous --endpoint mppcash --since 3d && echo 'take it away'")]
+pub(crate) struct Args {
+    #[command(subcommand)]
+    command: Command,
+
+    #[command(flatten)]
+    place: PlaceArg,
+
+    /// Of this endpoint
+    #[arg(long, value_name = "NAME", global = true)]
+    endpoint: Option<String>,
+
+    /// Received then or later: RFC 3339, or how long ago. The default is longer than what most
+    /// providers try again in
+    #[arg(long, value_name = "TIME", value_parser = parse_moment, default_value = "3d", global = true)]
+    since: SystemTime,
+
+    /// Print JSON
+    #[arg(long, global = true)]
+    json: bool,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum Command {
+    /// List each endpoint's secrets, with when they last matched and how often
+    List,
+    /// Fail if a secret still matches, and so must not be taken away
+    Unused {
+        /// The secret's label
+        label: String,
+    },
+}
+
+pub(crate) fn run(args: &Args, out: &mut impl Write) -> Result<(), Failure> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(Failure::failed)?;
+    let uses = runtime.block_on(async {
+        let opened = args.place.clone().parse()?.open().await?;
+        let filter = Filter {
+            endpoint: args.endpoint.clone().map(Text::from),
+            received_from: Some(args.since),
+            ..Filter::default()
+        };
+        let uses = uses(opened.inbox(), &filter).await;
+        opened.close().await;
+        uses.map_err(|error| Failure::chain(&error))
+    })?;
+    let now = SystemTime::now();
+    let mut shown: Vec<_> = uses
+        .iter()
+        .map(|(name, one)| Shown::new(name, one, now))
+        .collect();
+    if let Command::Unused { label } = &args.command {
+        shown.retain(|one| one.secret == label);
+    }
+    if args.json {
+        serde_json::to_writer(&mut *out, &shown)?;
+        writeln!(out)?;
+    } else if matches!(args.command, Command::List) {
+        let columns = ["endpoint", "secret", "events", "last matched", "ago"];
+        writeln!(out, "{}", table(columns, shown.iter().map(Shown::row)))?;
+    }
+    match &args.command {
+        Command::Unused { label } if !shown.is_empty() => {
+            let complaints: Vec<_> = shown.iter().map(Shown::complaint).collect();
+            let complaints = complaints.join("; ");
+            Err(Failure::failed(format!(
+                "{label} is in use, so without it events would be refused: {complaints}"
+            )))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// How often one secret matched, and when it last did.
+struct Use {
+    events: u64,
+    last: SystemTime,
+}
+
+/// By endpoint and label. Redeliveries of a known event leave no trace.
+async fn uses(
+    inbox: &dyn Inbox,
+    filter: &Filter,
+) -> Result<BTreeMap<(Text, Text), Use>, InboxError> {
+    let mut uses = BTreeMap::new();
+    let mut page = Page {
+        after: None,
+        limit: PAGE,
+    };
+    loop {
+        let listing = inbox.list(filter, page).await?;
+        for record in listing.events {
+            let event = &record.event;
+            let Some(label) = &event.secret_label else {
+                continue;
+            };
+            let name = (event.endpoint.clone(), label.clone());
+            let found: &mut Use = uses.entry(name).or_insert(Use {
+                events: 0,
+                last: event.received_at,
+            });
+            found.events = found.events.saturating_add(1);
+            found.last = found.last.max(event.received_at);
+        }
+        page.after = listing.next;
+        if page.after.is_none() {
+            return Ok(uses);
+        }
+    }
+}
+
+/// Few enough to be read at once beside a busy receiver.
+const PAGE: usize = 1_000;
+
+#[derive(Serialize)]
+struct Shown<'u> {
+    endpoint: &'u str,
+    secret: &'u str,
+    events: u64,
+    /// In RFC 3339.
+    last_matched: String,
+    seconds_ago: u64,
+}
+
+impl<'u> Shown<'u> {
+    fn new((endpoint, secret): &'u (Text, Text), one: &Use, now: SystemTime) -> Self {
+        let ago = now.duration_since(one.last).unwrap_or_default();
+        Self {
+            endpoint,
+            secret,
+            events: one.events,
+            last_matched: rfc_3339(one.last),
+            seconds_ago: ago.as_secs(),
+        }
+    }
+
+    fn ago(&self) -> String {
+        roughly(Duration::from_secs(self.seconds_ago))
+    }
+
+    fn row(&self) -> [String; 5] {
+        [
+            self.endpoint.to_owned(),
+            self.secret.to_owned(),
+            self.events.to_string(),
+            self.last_matched.clone(),
+            self.ago(),
+        ]
+    }
+
+    fn complaint(&self) -> String {
+        let (endpoint, events) = (self.endpoint, self.events);
+        format!(
+            "{endpoint} has {events} of its events, the last {} ago",
+            self.ago()
+        )
+    }
+}
