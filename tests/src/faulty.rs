@@ -9,7 +9,8 @@ use tokio::sync::watch;
 use tower_webhooks::{Inbox, MemoryInbox};
 use tower_webhooks_inbox::{
     Applied, Batch, BoxFuture, Durability, Erase, EventRecord, EventSeq, Filter, InboxError,
-    InboxErrorKind, Listing, Page, Pruned, Replayed, Retention, Retire, Retired, Selection, Stats, Want,
+    InboxErrorKind, Listing, Page, Pruned, Replayed, Retention, Retire, Retired, Selection, Stats,
+    Want,
 };
 
 /// A [`MemoryInbox`] whose intake can be made to fail or to wait, and whose

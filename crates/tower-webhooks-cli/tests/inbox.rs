@@ -357,7 +357,10 @@ async fn retiring_wants_a_yes_and_a_handler_that_nobody_asks_for(store: Store) {
     let retired = receiver.json(&format!("{ship} --yes"));
     assert_eq!(retired, json!({"jobs": 451, "unhandled": 0}), "in steps");
     let stats = receiver.json("stats");
-    assert_eq!((&stats["dead"], &stats["pending"]), (&json!(0), &json!(450)));
+    assert_eq!(
+        (&stats["dead"], &stats["pending"]),
+        (&json!(0), &json!(450))
+    );
     assert_one_line(&receiver.run(&format!("{ship} --yes")), 1, "there is no");
 
     let mail = receiver.text("retire --endpoint shop --handler mail --yes --force");

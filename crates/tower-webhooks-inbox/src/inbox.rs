@@ -5,8 +5,8 @@ use std::{fmt, future::Future, pin::Pin, time::Duration};
 use tower_webhooks_core::Text;
 
 use crate::{
-    Applied, Batch, Durability, Erase, EventRecord, EventSeq, Filter, InboxError, Listing, Page,
-    InboxErrorKind, Pruned, Replayed, Retention, Retire, Retired, Selection, Settle, SettleResult,
+    Applied, Batch, Durability, Erase, EventRecord, EventSeq, Filter, InboxError, InboxErrorKind,
+    Listing, Page, Pruned, Replayed, Retention, Retire, Retired, Selection, Settle, SettleResult,
     Stats, Want, Work,
 };
 

@@ -63,6 +63,6 @@ pub use records::{
     Filter, HandlerStats, Headers, Inserted, JobKey, JobRecord, JobState, Leased, Listing,
     NewEvent, Ordering, Page, Pattern, PatternError, Pruned, Reading, RecordReply, Recorded,
     RecordedReply, Registration, Replayed, Reply, Reserve, Reserved, Retention, Retire, Retired,
-    Selection, Settle, SettleResult, Settlement, Stats, StoredEvent, Want, Work, body_key, conflict_key, repeat_key,
-    route, typed_hash, unsigned_key,
+    Selection, Settle, SettleResult, Settlement, Stats, StoredEvent, Want, Work, body_key,
+    conflict_key, repeat_key, route, typed_hash, unsigned_key,
 };

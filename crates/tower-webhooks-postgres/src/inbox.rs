@@ -3,7 +3,7 @@
 use std::{
     fmt,
     sync::{
-        Arc,
+        Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU64, Ordering},
     },
     time::Duration,
@@ -12,15 +12,15 @@ use std::{
 use tower_webhooks_core::Text;
 use tower_webhooks_inbox::{
     Applied, Batch, BoxFuture, Durability, Erase, EventRecord, EventSeq, Filter, Inbox, InboxError,
-    Listing, Page, Pruned, Replayed, Retention, Retire, Retired, Selection, Settle, SettleResult, Stats,
-    Want, Work,
+    Listing, Page, Pruned, Replayed, Retention, Retire, Retired, Selection, Settle, SettleResult,
+    Stats, Want, Work,
 };
 
 use crate::{
     OpenError, PostgresBuilder,
     hints::Hints,
     session::Database,
-    store::{self, After},
+    store::{self, After, PrunedTo},
 };
 
 /// An inbox in PostgreSQL, which several receivers and workers share.
@@ -36,6 +36,7 @@ struct Parts {
     database: Arc<Database>,
     hints: Option<Hints>,
     counted: AtomicU64,
+    pruned_to: Mutex<PrunedTo>,
 }
 
 /// Does a transaction again that was the victim of another process, a bounded
@@ -128,6 +129,7 @@ impl PostgresInbox {
             database: Arc::new(database),
             hints,
             counted: AtomicU64::new(0),
+            pruned_to: Mutex::new(PrunedTo::nothing()),
         }))
     }
 
@@ -154,6 +156,11 @@ impl PostgresInbox {
                 tracing::debug!(reason = %failure, "counts are not summed up; the next one does it");
             }
         });
+    }
+
+    fn pruned_to(&self) -> MutexGuard<'_, PrunedTo> {
+        let pruned_to = &self.0.pruned_to;
+        pruned_to.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     async fn try_apply(&self, batch: &Batch) -> Result<Applied, InboxError> {
@@ -269,7 +276,13 @@ impl Inbox for PostgresInbox {
         max_rows: usize,
     ) -> BoxFuture<'a, Result<Pruned, InboxError>> {
         Box::pin(async move {
-            Ok(operating!(self, transaction => transaction.prune(retention, max_rows))?)
+            let from = *self.pruned_to();
+            let step = operating!(self, transaction => {
+                transaction.prune(retention, max_rows, from)
+            });
+            let (pruned, to) = step?;
+            *self.pruned_to() = to;
+            Ok(pruned)
         })
     }
 

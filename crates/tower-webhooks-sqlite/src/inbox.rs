@@ -13,7 +13,11 @@ use tower_webhooks_inbox::{
 };
 
 use crate::{
-    OpenError, SqliteBuilder, error::inbox_error, place::Filesystem, readers::Readers, store,
+    OpenError, SqliteBuilder,
+    error::inbox_error,
+    place::Filesystem,
+    readers::Readers,
+    store,
     writer::{Writer, WriterHandle},
 };
 
@@ -226,9 +230,11 @@ impl Inbox for SqliteInbox {
         max_jobs: usize,
     ) -> BoxFuture<'a, Result<Retired, InboxError>> {
         let what = what.clone();
-        Box::pin(self.0.writer.ask(move |writer| {
-            writer.transact(|transaction| transaction.retire(&what, max_jobs))
-        }))
+        Box::pin(
+            self.0.writer.ask(move |writer| {
+                writer.transact(|transaction| transaction.retire(&what, max_jobs))
+            }),
+        )
     }
 
     fn erase<'a>(&'a self, what: &'a Erase) -> BoxFuture<'a, Result<u64, InboxError>> {

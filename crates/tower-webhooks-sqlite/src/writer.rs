@@ -135,7 +135,10 @@ impl Writer {
     }
 
     /// Leaves nothing in the log.
-    #[expect(clippy::unnecessary_wraps, reason = "as whatever is asked of the writer")]
+    #[expect(
+        clippy::unnecessary_wraps,
+        reason = "as whatever is asked of the writer"
+    )]
     pub(crate) fn wipe_log(&mut self) -> Result<(), InboxError> {
         self.checkpoint(Mode::Truncate);
         Ok(())

@@ -13,6 +13,9 @@ use crate::{
 /// Who waits may be gone; so sending an answer never fails.
 pub(super) type Answer<T> = oneshot::Sender<Result<T, InboxError>>;
 
+/// Told what became of the events of one delivery.
+type AllStored = Box<dyn FnOnce(&[Inserted]) + Send>;
+
 pub(super) enum Request {
     Insert {
         event: NewEvent,
@@ -21,7 +24,7 @@ pub(super) enum Request {
     },
     InsertAll {
         events: Vec<NewEvent>,
-        stored: Box<dyn FnOnce(&[Inserted]) + Send>,
+        stored: AllStored,
         answer: Answer<Vec<Inserted>>,
     },
     Record {

@@ -369,7 +369,7 @@ pub(super) async fn erasing_a_large_tenant_erases_all_of_it(probe: &Probe<'_>) {
         event
     };
     // More than one transaction takes, and others' events among them.
-    let of_number = |number: u32| of(number, if number % 5 == 0 { "b" } else { "a" });
+    let of_number = |number: u32| of(number, if number.is_multiple_of(5) { "b" } else { "a" });
     let inserted = probe.insert_all((0..750).map(of_number).collect()).await;
     let what = Erase::Tenant {
         endpoint: Text::from_static("shop"),

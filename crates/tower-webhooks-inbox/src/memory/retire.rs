@@ -57,7 +57,10 @@ impl State {
         let Some(entry) = self.events.get_mut(&seq) else {
             return;
         };
-        let place = entry.jobs.iter().position(|job| job.handler == what.handler);
+        let place = entry
+            .jobs
+            .iter()
+            .position(|job| job.handler == what.handler);
         let queues = self.queues.get_mut(&what.endpoint);
         let queue = queues.and_then(|queues| queues.get_mut(&what.handler));
         if let (Some(place), Some(queue)) = (place, queue) {

@@ -8,9 +8,7 @@ use std::{
 
 use tower_webhooks_core::Text;
 
-use super::{
-    EventSeq, EventState, JobKey, JobRecord, JobState, Pattern, StoredEvent, typed_hash,
-};
+use super::{EventSeq, EventState, JobKey, JobRecord, JobState, Pattern, StoredEvent, typed_hash};
 
 /// Chooses events: those for which every field that is set holds. The default
 /// chooses all.

@@ -37,6 +37,7 @@ use tower_webhooks_inbox::{Applied, Batch, EventSeq};
 pub(crate) use self::{
     apart::complete,
     operate::{check, get, list, next_due, stats},
+    retain::PrunedTo,
     tally::fold,
 };
 use self::{

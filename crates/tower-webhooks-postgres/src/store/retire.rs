@@ -22,7 +22,9 @@ impl Transaction<'_> {
             .batch(&locks::own_registrations(self.schema))
             .await?;
         if let Some(row) = self.db.first(ASKED, &name).await? {
-            let unasked = row.get::<Option<i64>>(0)?.map(|micros| unsigned(micros.max(0)));
+            let unasked = row
+                .get::<Option<i64>>(0)?
+                .map(|micros| unsigned(micros.max(0)));
             let unasked = unasked.map(Duration::from_micros);
             if what.refuses(unasked) {
                 retired.asked = unasked;
@@ -41,7 +43,9 @@ impl Transaction<'_> {
         let seqs = jobs.iter().map(|row| row.get(3));
         let seqs = seqs.collect::<Result<Vec<i64>>>()?;
         let lines = jobs.iter().map(|row| Line::of_row(row, 0));
-        let lines = lines.filter_map(Result::transpose).collect::<Result<Lines>>()?;
+        let lines = lines
+            .filter_map(Result::transpose)
+            .collect::<Result<Lines>>()?;
         self.lock_lines(&lines).await?;
         let deleted = self
             .db
@@ -51,7 +55,10 @@ impl Transaction<'_> {
                      RETURNING state
                  )
                  SELECT state, count(*) FROM gone GROUP BY state",
-                &[(&seqs, Type::INT8_ARRAY), (&what.handler.as_str(), Type::TEXT)],
+                &[
+                    (&seqs, Type::INT8_ARRAY),
+                    (&what.handler.as_str(), Type::TEXT),
+                ],
             )
             .await?;
         for row in &deleted {
@@ -74,7 +81,8 @@ impl Transaction<'_> {
     }
 }
 
-const ASKED: &str = "SELECT (extract(epoch FROM statement_timestamp() - asked_at) * 1000000)::bigint
+const ASKED: &str =
+    "SELECT (extract(epoch FROM statement_timestamp() - asked_at) * 1000000)::bigint
     FROM handler WHERE endpoint = $1 AND handler = $2";
 
 const UNFINISHED: &str = "SELECT endpoint, handler, line, seq FROM job

@@ -56,9 +56,18 @@ fn what_is_asked_often_goes_by_an_index_and_sorts_nothing() {
             "job_turn (endpoint=? AND handler=? AND line=?)",
         ),
         (lines::EARLIER_DEAD, "COVERING INDEX job_line"),
-        (retain::OLD_KEYS, "event_stored (stored_at>? AND stored_at<?)"),
-        (retain::OLD_BODIES, "event_held (stored_at>? AND stored_at<?)"),
-        (retain::OF_TENANT, "event_tenant (endpoint=? AND tenant=? AND rowid>?)"),
+        (
+            retain::OLD_KEYS,
+            "event_stored (stored_at>? AND stored_at<?)",
+        ),
+        (
+            retain::OLD_BODIES,
+            "event_held (stored_at>? AND stored_at<?)",
+        ),
+        (
+            retain::OF_TENANT,
+            "event_tenant (endpoint=? AND tenant=? AND rowid>?)",
+        ),
         (
             rows::SELECT_EVENT,
             "SEARCH e USING INTEGER PRIMARY KEY (rowid=?)",
