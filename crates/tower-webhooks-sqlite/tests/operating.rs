@@ -45,10 +45,10 @@ async fn events_are_stored_while_a_large_tenant_is_being_erased() {
     });
     let held = "SELECT count(*) FROM event WHERE erased = 0 AND tenant = 'acme'";
     let mut stored = 0;
-    while folder.count(held) == i64::from(EVENTS) {
+    while folder.count(held) == i64::from(EVENTS) && !erasing.is_finished() {
         tokio::task::yield_now().await;
     }
-    while folder.count(held) > 0 {
+    while folder.count(held) > 0 && !erasing.is_finished() {
         insert(&inbox, &format!("live-{stored}")).await;
         stored += 1;
     }
@@ -102,7 +102,7 @@ async fn what_may_not_go_is_looked_at_once_and_not_at_each_step() {
     settle_all(&inbox, vec![done(last, None)]).await;
     clock.advance(100 * DAY);
     let mut steps = Vec::new();
-    loop {
+    for _ in 0..20 {
         let pruned = inbox.prune(&Retention::default(), STEP).await.unwrap();
         steps.push(pruned.keys);
         if !pruned.more {
