@@ -4,10 +4,12 @@
 //! * [`hand`] is the handler that a careful team writes;
 //! * [`mode`] mounts that handler, and this library in its forms, behind the same axum router;
 //! * [`load`] sends signed requests into one of them;
-//! * [`durable`] receives over HTTP and answers when the event is on the disk.
+//! * [`durable`] receives over HTTP and answers when the event is on the disk;
+//! * [`shared`] works with an inbox in PostgreSQL, without HTTP.
 
 pub mod durable;
 pub mod event;
 pub mod hand;
 pub mod load;
 pub mod mode;
+pub mod shared;

@@ -229,6 +229,10 @@ impl Posted {
     }
 
     /// The types, or else the reasons why they are unusable, of all events.
+    ///
+    /// # Panics
+    ///
+    /// When the inbox is away.
     pub async fn outline(&self) -> Vec<Text> {
         let outline = self.stored().await.into_iter().map(|record| {
             let event = &record.event;

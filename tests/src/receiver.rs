@@ -67,6 +67,24 @@ impl Receiver {
     ///
     /// When it does not start.
     pub async fn start_program(program: &Path, secret: &str, environment: &[(&str, &str)]) -> Self {
+        let begun = soon(Self::begin(program, secret, environment)).await;
+        begun.unwrap_or_else(|logged| panic!("{} did not start: {logged}", program.display()))
+    }
+
+    /// Starts one that may give up instead, for as long as it takes to do either.
+    ///
+    /// # Errors
+    ///
+    /// What it logged, if it ended before it listened.
+    ///
+    /// # Panics
+    ///
+    /// When there is no such program.
+    pub async fn begin(
+        program: &Path,
+        secret: &str,
+        environment: &[(&str, &str)],
+    ) -> Result<Self, String> {
         let folder = disk_folder();
         let mut command = command(program, secret);
         command.env("INBOX", folder.path().join("webhooks.db"));
@@ -74,17 +92,13 @@ impl Receiver {
         let mut child = command.envs(environment.iter().copied()).spawn().unwrap();
         let lines = BufReader::new(child.stdout.take().unwrap()).lines();
         let (listening, address) = oneshot::channel();
-        let logged = Arc::default();
+        let logged = Arc::<Mutex<String>>::default();
         let log = child.stderr.take().unwrap();
         tokio::spawn(follow(log, Arc::clone(&logged), listening));
-        let Ok(address) = soon(address).await else {
-            panic!(
-                "{} did not start: {}",
-                program.display(),
-                logged.lock().unwrap()
-            );
+        let Ok(address) = address.await else {
+            return Err(logged.lock().unwrap().clone());
         };
-        Self {
+        Ok(Self {
             child,
             address,
             started,
@@ -92,7 +106,7 @@ impl Receiver {
             logged,
             secret: secret.to_owned(),
             _folder: folder,
-        }
+        })
     }
 
     /// Starts one that must not start; returns its exit code and what it

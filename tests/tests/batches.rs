@@ -25,7 +25,14 @@ use tower_webhooks_inbox::{
 };
 use tower_webhooks_tests::{FaultyInbox, Form, Posted, SECRET, Schema, Seen, acme, ask, turns};
 
-/// SendGrid's events, signed as ours: its own signatures need another's key.
+/// Made by `openssl genpkey`; SendGrid shows its public keys without PEM's frame.
+const EC_PRIVATE: &str =
+    include_str!("../../crates/tower-webhooks-core/tests/provider_conformance/keys/ecdsa-1.pem");
+const EC_PUBLIC: &str = include_str!(
+    "../../crates/tower-webhooks-core/tests/provider_conformance/keys/ecdsa-1.pub.pem"
+);
+
+/// SendGrid's events, signed as ours.
 fn mail() -> Provider {
     acme().with_envelope(providers::sendgrid().envelope().clone())
 }
@@ -51,6 +58,11 @@ fn signed(posted: &Posted, body: impl Into<String>) -> Request<Body> {
     posted.sender(SECRET).request(body.into()).unwrap()
 }
 
+/// A key without PEM's frame.
+fn bare(pem: &str) -> String {
+    pem.lines().filter(|line| !line.starts_with('-')).collect()
+}
+
 async fn keys(posted: &Posted) -> Vec<String> {
     let stored = posted.stored().await.into_iter();
     stored.map(|record| record.event.key.to_string()).collect()
@@ -63,9 +75,15 @@ async fn each_event_of_a_delivery_is_one_of_its_own() {
     let graph = r#"{"value":[{"changeType":"updated","clientState":"","resource":"a"},{"lifecycleEvent":"missed","clientState":"","resource":"b"}]}"#;
     // What comes first of a cut body, what stands between two events, and what is behind.
     type Parts = (&'static str, &'static str, &'static str);
-    let table: [(Provider, String, Parts, [&str; 2]); 4] = [
+    let table: [(Provider, String, Parts, [&str; 2]); 5] = [
         (
             mail(),
+            mails(&["a", "b"]),
+            ("[", ", ", "]"),
+            ["delivered", "delivered"],
+        ),
+        (
+            providers::sendgrid(),
             mails(&["a", "b"]),
             ("[", ", ", "]"),
             ["delivered", "delivered"],
@@ -92,11 +110,17 @@ async fn each_event_of_a_delivery_is_one_of_its_own() {
     for form in Form::BOTH {
         for (provider, body, (before, between, behind), types) in &table {
             let name = provider.name();
-            let posted = Posted::on_disk(form, provider.clone(), SECRET, |endpoint| {
+            let (public, private) = if name == "sendgrid" {
+                (bare(EC_PUBLIC), bare(EC_PRIVATE))
+            } else {
+                (SECRET.to_owned(), SECRET.to_owned())
+            };
+            let posted = Posted::on_disk(form, provider.clone(), &public, |endpoint| {
                 endpoint.with_handshake_secrets(Secrets::new("a-token").unwrap())
             })
             .await;
-            let (parts, sent) = signed(&posted, body.clone()).into_parts();
+            let request = posted.sender(&private).request(body.clone()).unwrap();
+            let (parts, sent) = request.into_parts();
             let sent = to_bytes(sent, usize::MAX).await.unwrap();
             let text = String::from_utf8(sent.to_vec()).unwrap();
             let request = Request::from_parts(parts, Body::from(sent));

@@ -104,7 +104,15 @@ async fn what_is_not_a_body_in_a_declared_coding_runs_nothing() {
     let cut = whole.slice(..whole.len() - 1);
     let twice = Bytes::from([&whole[..], &whole[..]].concat());
     let unsupported = || refused(415, K::ContentEncodingUnsupported);
-    let table: [(&str, &Bytes, &Bytes, &'static str, Answer, &[&str]); 9] = [
+    type Case<'c> = (
+        &'c str,
+        &'c Bytes,
+        &'c Bytes,
+        &'static str,
+        Answer,
+        &'c [&'c str],
+    );
+    let table: [Case<'_>; 9] = [
         (
             "as it should be",
             &whole,
@@ -207,7 +215,8 @@ async fn where_the_plain_body_is_signed_it_is_inflated_first() {
     let whole = gzip(&plain);
     let cut = whole.slice(..whole.len() - 1);
     let bomb = gzip(&vec![b' '; 8 * 1024 * 1024]);
-    let table: [(&str, &Bytes, &Bytes, &'static str, Answer); 6] = [
+    type Case<'c> = (&'c str, &'c Bytes, &'c Bytes, &'static str, Answer);
+    let table: [Case<'_>; 6] = [
         ("as it should be", &plain, &whole, "gzip", accepted()),
         ("not compressed", &plain, &plain, "identity", accepted()),
         (

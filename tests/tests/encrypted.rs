@@ -35,7 +35,7 @@ fn rotated() -> Secrets {
     secrets(NEXT_KEY).with_previous(KEY).unwrap()
 }
 
-/// Ours with WeChat Pay's form of payloads, whose own signature is a certificate's.
+/// Ours with WeChat Pay's form of payloads.
 fn resource() -> Provider {
     acme().with_encryption(
         Encryption::of_data(Cipher::Aes256Gcm, "/data/ciphertext")
@@ -49,29 +49,46 @@ const RESOURCE: &str = r#"{"type":"order.paid","id":"evt_1","data":{"algorithm":
 
 const PLAIN: &str = r#"{"id":"evt_1","event_type":"payment.completed","created_at":"2026-11-22T10:00:00Z","data":{"n":1}}"#;
 
+/// Made by `openssl genpkey`.
+const RSA_PRIVATE: &str =
+    include_str!("../../crates/tower-webhooks-core/tests/provider_conformance/keys/rsa-1.pem");
+const RSA_PUBLIC: &str =
+    include_str!("../../crates/tower-webhooks-core/tests/provider_conformance/keys/rsa-1.pub.pem");
+
 /// What is sealed as it should be, and what the handler is given of it.
 struct Good {
     provider: Provider,
+    /// The receiver's secret, and the sender's.
+    secrets: (&'static str, &'static str),
     body: &'static str,
     seen: Seen,
 }
 
-fn good() -> [Good; 3] {
+fn good() -> [Good; 4] {
     [
         Good {
             provider: providers::devdraft_encrypted(),
+            secrets: (SECRET, SECRET),
             body: PLAIN,
             seen: Seen::new("payment.completed", "evt_1", r#"{"n":1}"#),
         },
         Good {
             provider: providers::lark(),
+            secrets: (SECRET, SECRET),
             body: r#"{"schema":"2.0","header":{"event_id":"evt_1","event_type":"contact.user.created_v3","create_time":"1772447400000","token":"v"},"event":{"n":1}}"#,
             seen: Seen::new("contact.user.created_v3", "evt_1", r#"{"n":1}"#),
         },
         Good {
             provider: resource(),
+            secrets: (SECRET, SECRET),
             body: RESOURCE,
             seen: Seen::new("order.paid", "evt_1", r#"{"n":1}"#),
+        },
+        Good {
+            provider: providers::wechat_pay(),
+            secrets: (RSA_PUBLIC, RSA_PRIVATE),
+            body: r#"{"id":"evt_1","create_time":"2026-03-02T10:30:00+08:00","event_type":"TRANSACTION.SUCCESS","resource":{"algorithm":"AEAD_AES_256_GCM","ciphertext":"{\"n\":1}","associated_data":"transaction","nonce":""}}"#,
+            seen: Seen::new("TRANSACTION.SUCCESS", "evt_1", r#"{"n":1}"#),
         },
     ]
 }
@@ -84,17 +101,25 @@ fn keyed(keys: Secrets) -> impl FnOnce(Endpoint) -> Endpoint {
     }
 }
 
-fn sender(posted: &Posted, key: &str) -> Sender {
-    let nonce = HeaderName::from_static("x-lark-request-nonce");
-    posted
-        .sender(SECRET)
-        .header(nonce, HeaderValue::from_static("1"))
-        .payload_secret(key)
-        .unwrap()
+fn sender(posted: &Posted, secret: &str, key: &str) -> Sender {
+    let names = [
+        "x-lark-request-nonce",
+        "wechatpay-nonce",
+        "wechatpay-serial",
+    ];
+    let names = names.map(HeaderName::from_static);
+    let sender = posted.sender(secret).payload_secret(key).unwrap();
+    names.into_iter().fold(sender, |sender, name| {
+        sender.header(name, HeaderValue::from_static("1"))
+    })
+}
+
+fn sealed_by(posted: &Posted, secret: &str, body: &'static str) -> Request<Body> {
+    sender(posted, secret, KEY).request(body).unwrap()
 }
 
 fn sealed(posted: &Posted, key: &str, body: &'static str) -> Request<Body> {
-    sender(posted, key).request(body).unwrap()
+    sender(posted, SECRET, key).request(body).unwrap()
 }
 
 /// The same request, and its bytes.
@@ -109,13 +134,14 @@ async fn what_is_sealed_is_handled_open_and_kept_sealed() {
     for form in Form::BOTH {
         for Good {
             provider,
+            secrets: (public, private),
             body,
             seen,
         } in good()
         {
             let name = provider.name().clone();
-            let posted = Posted::on_disk(form, provider, SECRET, keyed(secrets(KEY))).await;
-            let (request, sent) = bytes_of(sealed(&posted, KEY, body)).await;
+            let posted = Posted::on_disk(form, provider, public, keyed(secrets(KEY))).await;
+            let (request, sent) = bytes_of(sealed_by(&posted, private, body)).await;
             assert_eq!(posted.post(request).await.0, 200, "{form:?} {name}");
             assert_eq!(posted.seen().await, seen, "{form:?} {name}");
             let stored = posted.stored().await;
@@ -143,9 +169,10 @@ async fn whatever_cannot_be_opened_is_one_failure() {
         ("another key", devdraft(), PLAIN, NEXT_KEY, str::to_owned),
         ("no base64", devdraft(), PLAIN, KEY, last),
         ("an altered byte", devdraft(), PLAIN, KEY, |body| {
-            let at = body.len() - 12;
-            let other = if &body[at..=at] == "A" { "B" } else { "A" };
-            format!("{}{other}{}", &body[..at], &body[at + 1..])
+            let (before, behind) = body.split_at(body.len() - 12);
+            let other = if behind.starts_with('A') { 'B' } else { 'A' };
+            let rest: String = behind.chars().skip(1).collect();
+            format!("{before}{other}{rest}")
         }),
         ("no ciphertext", devdraft(), PLAIN, KEY, |_| {
             r#"{"encrypted":""}"#.to_owned()
@@ -210,11 +237,16 @@ fn resigned(posted: &Posted, provider: &Provider, body: String) -> Request<Body>
 #[tokio::test]
 async fn what_is_sealed_for_a_stranger_is_refused_before_it_is_opened() {
     for form in Form::BOTH {
-        for Good { provider, body, .. } in good() {
+        for Good {
+            provider,
+            secrets: (public, private),
+            body,
+            ..
+        } in good()
+        {
             let name = provider.name().clone();
-            let posted = Posted::start(form, provider, SECRET, keyed(secrets(KEY))).await;
-            let key = if name == "lark" { SECRET } else { KEY };
-            let (mut request, sent) = bytes_of(sealed(&posted, key, body)).await;
+            let posted = Posted::start(form, provider, public, keyed(secrets(KEY))).await;
+            let (mut request, sent) = bytes_of(sealed_by(&posted, private, body)).await;
             let altered = String::from_utf8(sent.to_vec())
                 .unwrap()
                 .replacen(':', ": ", 1);
@@ -277,14 +309,19 @@ async fn old_and_new_keys_open_during_a_rotation() {
 #[tokio::test]
 async fn a_redelivery_that_is_sealed_anew_is_the_same_event() {
     for form in Form::BOTH {
-        for Good { provider, body, .. } in good() {
+        for Good {
+            provider,
+            secrets: (public, private),
+            body,
+            ..
+        } in good()
+        {
             let name = provider.name().clone();
-            let posted = Posted::start(form, provider, SECRET, keyed(rotated())).await;
-            let key = if name == "lark" { SECRET } else { KEY };
-            let (request, first) = bytes_of(sealed(&posted, key, body)).await;
+            let posted = Posted::start(form, provider, public, keyed(rotated())).await;
+            let (request, first) = bytes_of(sealed_by(&posted, private, body)).await;
             posted.post(request).await;
             posted.clock.advance(Duration::from_secs(1));
-            let (request, second) = bytes_of(sealed(&posted, key, body)).await;
+            let (request, second) = bytes_of(sealed_by(&posted, private, body)).await;
             assert_ne!(first, second);
             assert_eq!(posted.post(request).await.0, 200);
             let stored = posted.stored().await;
@@ -293,7 +330,7 @@ async fn a_redelivery_that_is_sealed_anew_is_the_same_event() {
                 .replace(r#"n\":1"#, r#"n\":7"#)
                 .replace(r#""n":1"#, r#""n":7"#);
             assert_ne!(other, body);
-            let request = sender(&posted, key).request(other).unwrap();
+            let request = sender(&posted, private, KEY).request(other).unwrap();
             posted.post(request).await;
             let stored = posted.stored().await;
             assert!(

@@ -108,10 +108,11 @@ async fn run(what: &str, harm: &[Harm]) {
     let found = Found::look(&fleet).await;
     let figures = format!(
         "{what}: {events} events in {accepted:.1?}, {:.0}/s, all jobs ended after {ended:.1?}; \
-         {} refused, {} workers killed",
+         {} refused, {} workers killed, {} times one gave up and was started again",
         events as f64 / accepted.as_secs_f64(),
         load.refused(),
         fleet.kills(),
+        fleet.gave_up(),
     );
     println!("{figures}; {found}");
     found.check(events);

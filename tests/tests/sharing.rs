@@ -105,6 +105,27 @@ async fn a_worker_that_comes_takes_part_and_one_that_goes_gives_its_jobs_back() 
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "needs PostgreSQL; run with `scripts/fleet`"]
+async fn a_worker_that_gave_up_on_its_database_is_started_again_and_works() {
+    let _alone = ALONE.lock().await;
+    let mut fleet = Fleet::start(PROGRAM).await;
+    let receiver = fleet.receiver().await;
+    let cluster = Arc::clone(&fleet.cluster);
+    cluster.kill().await;
+    let settings = [("OPEN_WAIT_MS", "300")];
+    let (worker, ()) = tokio::join!(fleet.process("worker", &settings), async {
+        sleep(Duration::from_secs(2)).await;
+        cluster.restart().await;
+    });
+    assert!(fleet.gave_up() > 0);
+    println!("{} times one gave up", fleet.gave_up());
+    Provided::to(receiver.address).deliver(Act(1)).await;
+    fleet.settled(Duration::from_secs(20)).await;
+    worker.stop().await;
+    receiver.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "needs PostgreSQL; run with `scripts/fleet`"]
 async fn one_flooded_endpoint_does_not_keep_another_waiting() {
     let _alone = ALONE.lock().await;
     let mut fleet = Fleet::start(PROGRAM).await;

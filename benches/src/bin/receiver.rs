@@ -1,7 +1,7 @@
-//! `receiver NAME FOLDER AT_ONCE`: receives, and answers questions about itself; see
+//! `receiver NAME PLACE AT_ONCE`: receives, and answers questions about itself; see
 //! [`serve`](mod@tower_webhooks_benches::durable::serve).
 
-use std::{num::NonZeroUsize, path::PathBuf};
+use std::{ffi::OsString, num::NonZeroUsize};
 
 use clap::Parser;
 use tower_webhooks_benches::durable::{receiver::Receiver, serve::serve};
@@ -10,8 +10,8 @@ use tower_webhooks_benches::durable::{receiver::Receiver, serve::serve};
 struct Arguments {
     /// What receives.
     receiver: Receiver,
-    /// Where it stores.
-    folder: PathBuf,
+    /// Where it stores: a folder, or the URL of a server.
+    place: OsString,
     /// How many handlers run at once.
     at_once: NonZeroUsize,
 }
@@ -19,12 +19,12 @@ struct Arguments {
 fn main() -> anyhow::Result<()> {
     let Arguments {
         receiver,
-        folder,
+        place,
         at_once,
     } = Arguments::parse();
     serve(
         receiver,
-        &folder,
+        &place,
         at_once,
         std::io::stdin().lock(),
         std::io::stdout().lock(),

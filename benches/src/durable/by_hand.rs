@@ -17,6 +17,10 @@ use http::{HeaderMap, StatusCode};
 use rusqlite::Connection;
 use sha2::Sha256;
 use tokio::{sync::oneshot, task::spawn_blocking};
+use tower_webhooks::postgres::{
+    deadpool_postgres::{Manager, Pool},
+    tokio_postgres::NoTls,
+};
 
 use crate::hand;
 
@@ -48,6 +52,8 @@ pub enum Store {
     Each(Arc<Mutex<Connection>>),
     /// One for all that wait.
     Group(mpsc::Sender<Waiting>),
+    /// One for each, on a server.
+    Server(Pool),
 }
 
 /// An event, and who waits until it is stored.
@@ -123,6 +129,20 @@ impl Store {
         Ok(Self::Each(Arc::new(Mutex::new(table(folder)?))))
     }
 
+    /// One table in PostgreSQL, one transaction for each event, as most write it.
+    ///
+    /// # Errors
+    ///
+    /// The server is away, or the table cannot be made.
+    pub async fn server(url: &str) -> anyhow::Result<Self> {
+        let pool = pool(url)?;
+        let table = "CREATE TABLE event (
+            id text PRIMARY KEY, type text NOT NULL, received_at timestamptz NOT NULL,
+            body bytea NOT NULL)";
+        pool.get().await?.batch_execute(table).await?;
+        Ok(Self::Server(pool))
+    }
+
     /// A thread that takes all that waits, and makes it durable with one call.
     fn group(mut commit: impl FnMut(&[Waiting]) -> anyhow::Result<()> + Send + 'static) -> Self {
         let (queue, waiting) = mpsc::channel::<Waiting>();
@@ -159,8 +179,33 @@ impl Store {
                 queue.send(Waiting { event, stored })?;
                 kept.await.context("it was not stored")
             }
+            Self::Server(pool) => {
+                let client = pool.get().await?;
+                let insert = "INSERT INTO event VALUES ($1, $2, $3, $4) ON CONFLICT DO NOTHING";
+                let statement = client.prepare_cached(insert).await?;
+                let Event {
+                    id,
+                    event_type,
+                    received_at,
+                    body,
+                } = &event;
+                client
+                    .execute(&statement, &[id, event_type, received_at, &&body[..]])
+                    .await?;
+                Ok(())
+            }
         }
     }
+}
+
+/// Connections to a server, as many as most programs have.
+///
+/// # Errors
+///
+/// The URL cannot be used.
+pub fn pool(url: &str) -> anyhow::Result<Pool> {
+    let manager = Manager::new(url.parse()?, NoTls);
+    Ok(Pool::builder(manager).max_size(16).build()?)
 }
 
 /// With the settings that the library's inbox has, so that they make no difference.

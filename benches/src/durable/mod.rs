@@ -5,9 +5,10 @@
 //! * [`by_hand`] is what stands behind those that do not use the library: a log, one table;
 //! * [`serve`] is the receiver's process, [`process`] its handle in the process that measures;
 //! * [`sender`] sends on kept connections, and measures how long the answers take;
-//! * [`report`] is what comes of it.
+//! * [`measure`] has them take turns; [`report`] is what comes of it.
 
 pub mod by_hand;
+pub mod measure;
 pub mod process;
 pub mod receiver;
 pub mod report;

@@ -1,6 +1,7 @@
 //! A receiver's process, seen from the one that measures.
 
 use std::{
+    ffi::OsStr,
     io::{BufRead, BufReader, Write},
     net::SocketAddr,
     num::NonZeroUsize,
@@ -35,7 +36,7 @@ pub struct Process {
 }
 
 impl Process {
-    /// Starts a receiver in an empty folder, with the program of that path.
+    /// Starts a receiver in an empty place, with the program of that path.
     ///
     /// # Errors
     ///
@@ -43,12 +44,12 @@ impl Process {
     pub fn start(
         program: &Path,
         receiver: Receiver,
-        folder: &Path,
+        place: &OsStr,
         at_once: NonZeroUsize,
     ) -> anyhow::Result<Self> {
         let mut child = Command::new(program)
             .arg(receiver.name())
-            .arg(folder)
+            .arg(place)
             .arg(at_once.to_string())
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())

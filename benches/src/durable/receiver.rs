@@ -1,6 +1,7 @@
 //! The receivers that are compared.
 
 use std::{
+    ffi::OsStr,
     num::NonZeroUsize,
     path::Path,
     sync::{
@@ -10,12 +11,13 @@ use std::{
     time::Duration,
 };
 
+use anyhow::Context as _;
 use axum::{Router, routing::post};
 use clap::ValueEnum;
 use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 use tower_webhooks::{
-    Delivery, Endpoint, EventRouter, Handler as _, Secrets, SqliteInbox, Webhooks,
+    Delivery, Endpoint, EventRouter, Handler as _, Inbox, InboxPlace, Secrets, Webhooks,
 };
 
 use super::by_hand::{self, Shop, Store};
@@ -39,11 +41,22 @@ pub enum Receiver {
     Inbox,
     /// The same, but the handlers wait until they are released: what storing alone takes.
     Held,
+    /// One PostgreSQL table, one transaction for each event.
+    #[value(name = "shared-naive")]
+    SharedNaive,
+    /// This library with its PostgreSQL inbox, and a handler that does nothing.
+    Shared,
+    /// The same, but the handlers wait until they are released.
+    #[value(name = "shared-held")]
+    SharedHeld,
 }
 
 impl Receiver {
-    /// All, in the order of the table.
-    pub const ALL: [Self; 5] = [Self::Log, Self::Bare, Self::Naive, Self::Inbox, Self::Held];
+    /// Those that need nothing but a folder, in the order of their table.
+    pub const EMBEDDED: [Self; 5] = [Self::Log, Self::Bare, Self::Naive, Self::Inbox, Self::Held];
+
+    /// Those that need a PostgreSQL server, in the order of theirs.
+    pub const SHARED: [Self; 3] = [Self::SharedNaive, Self::Shared, Self::SharedHeld];
 
     /// Its name on the command line.
     #[must_use]
@@ -54,6 +67,9 @@ impl Receiver {
             Self::Naive => "naive",
             Self::Inbox => "inbox",
             Self::Held => "held",
+            Self::SharedNaive => "shared-naive",
+            Self::Shared => "shared",
+            Self::SharedHeld => "shared-held",
         }
     }
 
@@ -66,7 +82,20 @@ impl Receiver {
             Self::Naive => "(c) one table, an insert each",
             Self::Inbox => "(d) the library, jobs handled",
             Self::Held => "(e) the library, jobs left waiting",
+            Self::SharedNaive => "(a) one table, an insert each",
+            Self::Shared => "(b) the library, jobs handled",
+            Self::SharedHeld => "(c) the library, jobs left waiting",
         }
+    }
+
+    /// What it is called beside others.
+    #[must_use]
+    pub fn letter(self) -> &'static str {
+        self.title().split(' ').next().unwrap_or_default()
+    }
+
+    fn is_held(self) -> bool {
+        matches!(self, Self::Held | Self::SharedHeld)
     }
 }
 
@@ -84,7 +113,7 @@ pub struct Mounted {
 }
 
 impl Mounted {
-    /// Mounts a receiver that stores in this folder, and runs so many handlers at once if it runs
+    /// Mounts a receiver that stores in this folder, or on the server of this URL, and runs so many handlers at once if it runs
     /// any. Needs a runtime.
     ///
     /// # Errors
@@ -92,17 +121,27 @@ impl Mounted {
     /// The store cannot be made.
     pub async fn start(
         receiver: Receiver,
-        folder: &Path,
+        place: &OsStr,
         at_once: NonZeroUsize,
     ) -> anyhow::Result<Self> {
+        let folder = Path::new(place);
         let handled = Arc::new(AtomicU64::new(0));
-        let (release, released) = watch::channel(receiver != Receiver::Held);
+        let (release, released) = watch::channel(!receiver.is_held());
         let store = match receiver {
             Receiver::Log => Store::log(folder)?,
             Receiver::Bare => Store::table_in_groups(folder)?,
             Receiver::Naive => Store::table(folder)?,
-            Receiver::Inbox | Receiver::Held => {
-                let webhooks = webhooks(folder, at_once, released, Arc::clone(&handled)).await?;
+            Receiver::SharedNaive => {
+                let url = place.to_str().context("the URL is text")?;
+                Store::server(url).await?
+            }
+            Receiver::Inbox | Receiver::Held | Receiver::Shared | Receiver::SharedHeld => {
+                let place = match receiver {
+                    Receiver::Inbox | Receiver::Held => folder.join("webhooks.db").into_os_string(),
+                    _ => place.to_owned(),
+                };
+                let inbox = InboxPlace::new(place)?.open().await?;
+                let webhooks = webhooks(inbox, at_once, released, Arc::clone(&handled)).await?;
                 return Ok(Self {
                     router: Router::new().route_service(PATH, webhooks.endpoint("acme")?),
                     handled,
@@ -124,7 +163,7 @@ impl Mounted {
 }
 
 async fn webhooks(
-    folder: &Path,
+    inbox: Box<dyn Inbox>,
     at_once: NonZeroUsize,
     released: watch::Receiver<bool>,
     handled: Arc<AtomicU64>,
@@ -137,7 +176,6 @@ async fn webhooks(
     let handle = handle.concurrency(at_once).timeout(A_LONG_TIME);
     let events = EventRouter::new().on(event::TYPE, handle);
     let endpoint = Endpoint::new("acme", provider(), Secrets::new(SECRET)?).events(events);
-    let inbox = SqliteInbox::open(folder.join("webhooks.db")).await?;
     let webhooks = Webhooks::builder()
         .on_done(move |_| {
             handled.fetch_add(1, Ordering::Relaxed);
@@ -166,9 +204,9 @@ mod tests {
 
     #[tokio::test]
     async fn every_receiver_has_stored_what_it_answered() {
-        for receiver in Receiver::ALL {
+        for receiver in Receiver::EMBEDDED {
             let folder = tempfile::tempdir().unwrap();
-            let mounted = Mounted::start(receiver, folder.path(), AT_ONCE)
+            let mounted = Mounted::start(receiver, folder.path().as_os_str(), AT_ONCE)
                 .await
                 .unwrap();
             let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
@@ -192,6 +230,7 @@ mod tests {
             }
             Receiver::Bare | Receiver::Naive => "events.db",
             Receiver::Inbox | Receiver::Held => "webhooks.db",
+            other => panic!("{other:?} stores in no file"),
         };
         let count = Connection::open(folder.join(database)).unwrap().query_row(
             "SELECT count(DISTINCT id) FROM event",
@@ -203,9 +242,9 @@ mod tests {
 
     #[tokio::test]
     async fn every_receiver_refuses_what_is_not_signed_so() {
-        for receiver in Receiver::ALL {
+        for receiver in Receiver::EMBEDDED {
             let folder = tempfile::tempdir().unwrap();
-            let mut mounted = Mounted::start(receiver, folder.path(), AT_ONCE)
+            let mut mounted = Mounted::start(receiver, folder.path().as_os_str(), AT_ONCE)
                 .await
                 .unwrap();
             let request = Request::post(PATH)
@@ -220,7 +259,7 @@ mod tests {
     #[tokio::test]
     async fn held_jobs_are_handled_once_they_are_released() {
         let folder = tempfile::tempdir().unwrap();
-        let mounted = Mounted::start(Receiver::Held, folder.path(), AT_ONCE)
+        let mounted = Mounted::start(Receiver::Held, folder.path().as_os_str(), AT_ONCE)
             .await
             .unwrap();
         let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();

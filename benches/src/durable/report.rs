@@ -16,6 +16,8 @@ pub struct Report {
     pub body_bytes: usize,
     /// How long each receiver was measured in each round.
     pub round_seconds: f64,
+    /// The receivers beside which the others are seen.
+    pub beside: Vec<Receiver>,
     /// Each receiver with each number of connections.
     pub accepting: Vec<Accepting>,
     /// The library with jobs that wait.
@@ -76,35 +78,32 @@ impl Report {
 
     fn table(&self) -> Table {
         let mut table = Table::new();
-        table.load_style(ASCII_MARKDOWN).set_header([
-            "connections",
-            "receiver",
-            "events/s",
-            "from",
-            "to",
-            "to (b)",
-            "to (c)",
-            "p50 ms",
-            "p99 ms",
-            "CPU µs/event",
-            "MB",
-        ]);
+        let columns = ["connections", "receiver", "events/s", "from", "to"];
+        let mut header: Vec<_> = columns.map(str::to_owned).into();
+        let beside = self.beside.iter();
+        header.extend(beside.map(|other| format!("to {}", other.letter())));
+        let columns = ["p50 ms", "p99 ms", "CPU µs/event", "MB"];
+        header.extend(columns.map(str::to_owned));
+        table.load_style(ASCII_MARKDOWN).set_header(header);
         for one in &self.accepting {
             let per_second = || one.rounds.iter().map(|round| round.events_per_second);
             let figure = |of: fn(&Round) -> f64| median(one.rounds.iter().map(of));
-            table.add_row([
+            let mut row = vec![
                 one.connections.to_string(),
                 one.receiver.title().to_owned(),
                 shown(median(per_second()), 0),
                 shown(per_second().min_by(f64::total_cmp), 0),
                 shown(per_second().max_by(f64::total_cmp), 0),
-                shown(self.ratio(one, Receiver::Bare), 2),
-                shown(self.ratio(one, Receiver::Naive), 2),
+            ];
+            let beside = self.beside.iter();
+            row.extend(beside.map(|other| shown(self.ratio(one, *other), 2)));
+            row.extend([
                 shown(figure(|round| round.p50_milliseconds), 2),
                 shown(figure(|round| round.p99_milliseconds), 2),
                 shown(figure(|round| round.cpu_microseconds_per_event), 1),
                 megabytes(one.resident_bytes),
             ]);
+            table.add_row(row);
         }
         to_the_right(table, 1)
     }
@@ -154,7 +153,7 @@ impl fmt::Display for Report {
 }
 
 /// Numbers, in all columns but one.
-fn to_the_right(mut table: Table, but: usize) -> Table {
+pub(crate) fn to_the_right(mut table: Table, but: usize) -> Table {
     for (place, column) in table.column_iter_mut().enumerate() {
         if place != but {
             column.set_cell_alignment(CellAlignment::Right);
@@ -163,15 +162,15 @@ fn to_the_right(mut table: Table, but: usize) -> Table {
     table
 }
 
-fn shown(value: Option<f64>, digits: usize) -> String {
+pub(crate) fn shown(value: Option<f64>, digits: usize) -> String {
     value.map_or_else(String::new, |value| format!("{value:.digits$}"))
 }
 
-fn megabytes(bytes: u64) -> String {
+pub(crate) fn megabytes(bytes: u64) -> String {
     format!("{:.1}", bytes as f64 / 1e6)
 }
 
-fn median(values: impl Iterator<Item = f64>) -> Option<f64> {
+pub(crate) fn median(values: impl Iterator<Item = f64>) -> Option<f64> {
     let mut values: Vec<f64> = values.collect();
     values.sort_by(f64::total_cmp);
     values.get(values.len() / 2).copied()

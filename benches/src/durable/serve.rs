@@ -3,9 +3,9 @@
 //! It answers lines on its standard input with lines of JSON, and ends with it.
 
 use std::{
+    ffi::OsStr,
     io::{BufRead, Write},
     num::NonZeroUsize,
-    path::Path,
     sync::atomic::Ordering,
     thread,
     time::{Duration, Instant},
@@ -39,13 +39,13 @@ pub struct Usage {
 /// The receiver cannot start, or somebody asks for something else than `usage` or `handle COUNT`.
 pub fn serve(
     receiver: Receiver,
-    folder: &Path,
+    place: &OsStr,
     at_once: NonZeroUsize,
     input: impl BufRead,
     mut output: impl Write,
 ) -> anyhow::Result<()> {
     let runtime = tokio::runtime::Runtime::new()?;
-    let mounted = runtime.block_on(Mounted::start(receiver, folder, at_once))?;
+    let mounted = runtime.block_on(Mounted::start(receiver, place, at_once))?;
     let listener = runtime.block_on(TcpListener::bind(("127.0.0.1", 0)))?;
     writeln!(output, "{}", listener.local_addr()?)?;
     let server = axum::serve(listener, mounted.router.clone());

@@ -1,6 +1,6 @@
 //! `webhooks`: shows the providers that are known, signs and verifies requests
-//! as they do, sends signed ones, plays the provider's side, registers endpoints,
-//! and operates the inbox that keeps what came.
+//! as they do, sends signed ones, plays the provider's side and the receiver's,
+//! registers endpoints, and operates the inbox that keeps what came.
 //!
 //! Exits with 0 when all is well, 1 when a request was refused or an attempt
 //! failed, and 2 when the command was used wrongly. What went wrong stands on
@@ -11,6 +11,7 @@ mod cmd;
 mod failure;
 mod post;
 mod provider_text;
+mod stop;
 mod words;
 
 use std::{

@@ -4,12 +4,15 @@
 #[allow(dead_code, reason = "every test binary uses some of it")]
 mod support;
 
+use std::time::Duration;
+
 use serde_json::{Value, json};
 use support::{
     assert_one_line,
     inbox::{Receiver, Store, event, on_both_stores, received},
     write,
 };
+use tokio::time::timeout;
 use tower_webhooks_core::{Provider, Secret, Signer};
 use tower_webhooks_inbox::{Inserted, NewEvent, Settlement};
 
@@ -309,4 +312,17 @@ async fn an_event_without_a_body_cannot_run(store: Store) {
     assert_one_line(&ran, 1, "1 have no body any more");
     assert!(ran.stdout.contains("its body is gone"), "{ran:?}");
     assert!(receiver.claim("shop", "ship").await.is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs PostgreSQL: eval \"$(scripts/postgres start)\""]
+async fn workers_on_postgres_are_told_of_a_replay() {
+    let receiver = Receiver::with_dead_job(Store::Postgres).await;
+    let told = async || {
+        let told = timeout(Duration::from_secs(5), receiver.inbox.changed());
+        told.await.is_ok()
+    };
+    assert!(told().await, "once, when it begins to listen");
+    receiver.text("replay --handler ship --state dead");
+    assert!(told().await);
 }

@@ -20,31 +20,6 @@ fn send(receiver: &Receiver, provider: &str, options: &[&str]) -> Ran {
 }
 
 #[test]
-fn every_sample_of_every_preset_arrives_authentic() {
-    let receiver = Receiver::answering("OK");
-    for provider in support::signed_in_headers() {
-        let name = provider.name().as_str();
-        for event in &provider.events().list {
-            let ran = send(&receiver, name, &["--event", &event.name]);
-            assert_eq!((ran.code, ran.stderr.as_str()), (0, ""));
-        }
-        let types: Vec<_> = receiver
-            .deliveries(name)
-            .iter()
-            .map(|delivery| delivery.event().unwrap().event_type().clone())
-            .collect();
-        let known: Vec<_> = provider
-            .events()
-            .list
-            .iter()
-            .map(|event| &event.name)
-            .collect();
-        assert_eq!(types.iter().collect::<Vec<_>>(), known);
-        receiver.received.lock().unwrap().clear();
-    }
-}
-
-#[test]
 fn the_answer_is_shown_with_its_status_and_time() {
     let receiver = Receiver::answering("stored\nsecond line");
     let ran = send(&receiver, "mppcash", &["--event", "transfer.settled"]);

@@ -7,6 +7,8 @@
 //!   what makes a [`Delivery`]; refusals are [`Rejection`]s of a closed set
 //!   of kinds.
 //! * [`Signer`] makes what a provider would send.
+//! * `explain`, behind the feature of that name, finds out why a signature fails:
+//!   for tests and a developer's desk.
 //!
 //! The one thing here that reaches outside is [`Secrets::from_env`].
 //!
@@ -33,6 +35,8 @@ mod encoding;
 mod encryption;
 mod envelope;
 mod event_type;
+#[cfg(feature = "explain")]
+pub mod explain;
 mod form;
 mod handshake;
 mod mac;
@@ -43,6 +47,7 @@ mod public_key;
 mod rejection;
 mod scheme;
 mod secret;
+mod secret_pair;
 mod sign;
 mod text;
 mod timestamp;
@@ -60,6 +65,7 @@ pub use provider::description::Provider;
 pub use rejection::{Rejection, RejectionKind};
 pub use scheme::Screened;
 pub use secret::{MAX_SECRETS, Secret, SecretError, SecretErrorKind, Secrets};
+pub use secret_pair::SecretPair;
 pub use sign::{SignError, SignedRequest, Signer};
 pub use text::Text;
 pub use verify::{Head, SetupError, Verifier};

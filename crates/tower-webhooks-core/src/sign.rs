@@ -267,7 +267,7 @@ impl Signer {
     }
 
     /// The signature's bytes over what the request says so far.
-    fn signature(
+    pub(crate) fn signature(
         &self,
         signed: &Signed<'_>,
         request: &SignedRequest,

@@ -93,7 +93,12 @@ pub trait Inbox: fmt::Debug + Send + Sync + 'static {
     /// by which nothing holds the next one up any more.
     ///
     /// A claim takes, for each handler wanted, the jobs that were due first,
-    /// including running ones whose lease has ended.
+    /// including running ones whose lease has ended. What ended the lease may have
+    /// been the job itself, by ending the process, and so may each of those beside
+    /// it: taken over together they would end together, until none has an attempt
+    /// left. So whoever was cut short more than once is not taken but made pending,
+    /// due later by a random part of [`put_off`](crate::put_off): those that are
+    /// harmless end while the other waits.
     ///
     /// # Errors
     ///

@@ -64,5 +64,5 @@ pub use records::{
     NewEvent, Ordering, Page, Pattern, PatternError, Pruned, Reading, RecordReply, Recorded,
     RecordedReply, Registration, Replayed, Reply, Reserve, Reserved, Retention, Retire, Retired,
     Selection, Settle, SettleResult, Settlement, Stats, StoredEvent, Want, Work, body_key,
-    conflict_key, repeat_key, route, typed_hash, unsigned_key,
+    conflict_key, put_off, repeat_key, route, typed_hash, unsigned_key,
 };

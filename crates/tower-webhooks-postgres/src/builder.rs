@@ -57,6 +57,8 @@ struct Found {
     /// The handlers', if they have another.
     for_handlers: Option<Arc<dyn Pool>>,
     schema: SchemaName,
+    /// Whether the URL lets notify.
+    notify: bool,
 }
 
 impl PostgresBuilder {
@@ -71,7 +73,7 @@ impl PostgresBuilder {
             max_transactions: 16,
             begin_timeout: Duration::from_millis(500),
             statement_timeout: Duration::from_secs(5),
-            open_wait: Duration::from_secs(10),
+            open_wait: Duration::from_secs(5 * 60),
             tables: Vec::new(),
         }
     }
@@ -133,8 +135,12 @@ impl PostgresBuilder {
         self
     }
 
-    /// How long to try for a first connection when opening. Default 10 s: a
-    /// database that starts together with the program.
+    /// How long to try for a first connection when opening, while the server does
+    /// not answer, has no connection left or says that it is starting. Default 5 min:
+    /// a database recovers from a crash in seconds to minutes, and whoever gives up
+    /// before it is started again later and later by most service managers. Once in 10 s the log
+    /// says what is waited for. What does not pass, such as a wrong password, is
+    /// said at once.
     pub fn with_open_wait(mut self, wait: Duration) -> Self {
         self.open_wait = wait;
         self
@@ -158,7 +164,8 @@ impl PostgresBuilder {
 
     /// Neither notifies nor listens: for PgBouncer in transaction mode, where a
     /// connection that listens would be another one each time. Workers then hear
-    /// of other processes' jobs by asking, about once a second.
+    /// of other processes' jobs by asking, about once a second. `notify=off` in the
+    /// URL says the same.
     pub fn without_notify(mut self) -> Self {
         self.notify = false;
         self
@@ -189,6 +196,7 @@ impl PostgresBuilder {
             pool,
             for_handlers,
             schema,
+            notify,
         } = self.find()?;
         let database = self.patient(&pool, &schema);
         let prepare = || schema::prepare(&database, self.auto_migrate);
@@ -199,7 +207,8 @@ impl PostgresBuilder {
             statement: self.statement_timeout,
         };
         let database = Database::new(pool, for_handlers, schema, limits);
-        Ok(PostgresInbox::new(database, self.notify.then(Hints::new)))
+        let hints = (self.notify && notify).then(Hints::new);
+        Ok(PostgresInbox::new(database, hints))
     }
 
     /// Makes or migrates the tables, and nothing else. A running release before
@@ -242,7 +251,7 @@ impl PostgresBuilder {
     /// The database as who opens an inbox sees it.
     fn patient(&self, pool: &Arc<dyn Pool>, schema: &SchemaName) -> Database {
         let limits = Limits {
-            begin: self.open_wait.max(self.begin_timeout),
+            begin: self.open_wait.min(ONE_TRY).max(self.begin_timeout),
             statement: self.statement_timeout,
         };
         Database::new(pool.clone(), None, schema.clone(), limits)
@@ -254,9 +263,15 @@ impl PostgresBuilder {
         F: Future<Output = Result<T, OpenError>>,
     {
         let until = Instant::now() + self.open_wait;
+        let mut say_at = Instant::now();
         loop {
+            let now = Instant::now();
             match ask().await {
-                Err(error) if error.may_pass() && Instant::now() + RETRY < until => {
+                Err(error) if error.may_pass() && now + RETRY < until => {
+                    if now >= say_at {
+                        say_at = now + SAY_AGAIN;
+                        error.warn_of_waiting(until - now);
+                    }
                     sleep(RETRY).await;
                 }
                 other => return other,
@@ -274,6 +289,7 @@ impl PostgresBuilder {
                 pool,
                 for_handlers: None,
                 schema: named(None)?,
+                notify: true,
             })
         };
         match &self.source {
@@ -290,6 +306,7 @@ impl PostgresBuilder {
                 }
                 Ok(Found {
                     schema: named(place.schema.take())?,
+                    notify: place.notify,
                     pool: own_pool(&mut place, self.max_connections)?,
                     for_handlers: Some(own_pool(&mut place, self.max_transactions)?),
                 })
@@ -341,5 +358,8 @@ fn own_pool(place: &mut Place, connections: usize) -> Result<Arc<dyn Pool>, Open
     }))
 }
 
+/// For a first connection that the server neither makes nor refuses.
+const ONE_TRY: Duration = Duration::from_secs(10);
 const RETRY: Duration = Duration::from_millis(250);
+const SAY_AGAIN: Duration = Duration::from_secs(10);
 const VANISHED: Duration = Duration::from_secs(10);

@@ -72,10 +72,21 @@ impl OpenError {
         let failure = source.and_then(|source| source.downcast_ref::<Failure>());
         failure.is_some_and(|failure| match failure {
             Failure::Connection(_) | Failure::Late(_) => true,
-            // Operator intervention, such as "the database system is starting up".
-            Failure::Server { code, .. } => code.starts_with("57P"),
+            // Operator intervention, such as "the database system is starting up"; too
+            // many connections, as when all programs come back at once.
+            Failure::Server { code, .. } => code.starts_with("57P") || code == "53300",
             Failure::Raced | Failure::Row { .. } => false,
         })
+    }
+
+    /// Says what is tried again, and for how long.
+    pub(crate) fn warn_of_waiting(&self, left: std::time::Duration) {
+        let reason = self.source.as_ref().map(ToString::to_string);
+        tracing::warn!(
+            reason,
+            "{self}; trying again for {} s",
+            left.as_secs_f64().ceil()
+        );
     }
 }
 

@@ -55,6 +55,11 @@ impl Hints {
         });
     }
 
+    /// Tells the other processes now: for who may end when it is done.
+    pub(crate) async fn tell_now(&self, database: &Database) {
+        tell_once(&self.name, database).await;
+    }
+
     /// Returns after another process has told.
     pub(crate) async fn heard(&self, database: &Arc<Database>) {
         self.listener.get_or_init(|| {
@@ -83,13 +88,17 @@ impl Drop for Hints {
 }
 
 async fn tell(due: Arc<Notify>, name: String, database: Arc<Database>) {
-    let sql = format!("NOTIFY {}, '{name}'", database.schema().quoted());
     loop {
         due.notified().await;
-        if let Err(failure) = database.alone(&sql).await {
-            tracing::debug!(reason = %failure, "no hint to other processes; they look by themselves");
-        }
+        tell_once(&name, &database).await;
         sleep(PAUSE).await;
+    }
+}
+
+async fn tell_once(name: &str, database: &Database) {
+    let sql = format!("NOTIFY {}, '{name}'", database.schema().quoted());
+    if let Err(failure) = database.alone(&sql).await {
+        tracing::debug!(reason = %failure, "no hint to other processes; they look by themselves");
     }
 }
 

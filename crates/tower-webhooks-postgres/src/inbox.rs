@@ -74,10 +74,13 @@ macro_rules! operating {
             }
             .await
         });
-        done.await.map(|(done, after)| {
-            $inbox.after(after);
-            done
-        })
+        match done.await {
+            Ok((done, after)) => {
+                $inbox.after_operation(after).await;
+                Ok(done)
+            }
+            Err(failure) => Err(failure),
+        }
     }};
 }
 
@@ -140,6 +143,20 @@ impl PostgresInbox {
         {
             hints.tell(&self.0.database);
         }
+        self.counted(after);
+    }
+
+    /// The same for what people do, whose program may end with the answer.
+    async fn after_operation(&self, after: After) {
+        if after.due
+            && let Some(hints) = &self.0.hints
+        {
+            hints.tell_now(&self.0.database).await;
+        }
+        self.counted(after);
+    }
+
+    fn counted(&self, after: After) {
         if after.counted {
             let counted = self.0.counted.fetch_add(1, Ordering::Relaxed) + 1;
             if counted.is_multiple_of(FOLD_EVERY) {

@@ -63,7 +63,8 @@
 //! While the database is away, the caller hears `Unavailable` within the
 //! [begin time-out](PostgresBuilder::with_begin_timeout), half a second, so that a
 //! receiver answers 503 and the provider tries again; it recovers by itself. A lock
-//! is waited for no longer than 800 ms.
+//! is waited for no longer than 800 ms. A program that starts meanwhile waits for
+//! [five minutes](PostgresBuilder::with_open_wait).
 //!
 //! | the URL's `sslmode` | encrypted | whose certificate |
 //! |---|---|---|
@@ -77,7 +78,7 @@
 //! read on 2026-11-22. A server with a certificate of its own making, as a managed
 //! one often has, needs `sslrootcert`.
 //!
-//! **PgBouncer** in transaction mode works, with
+//! **PgBouncer** in transaction mode works, with `notify=off` in the URL or
 //! [`without_notify`](PostgresBuilder::without_notify): nothing is kept in a
 //! connection between transactions, statements have no names, and all locks are
 //! the transaction's. Handlers' transactions work through it too. A pool of sqlx's
@@ -108,13 +109,16 @@
 //!
 //! # Completing a job by a statement
 //!
-//! Who works with another library, such as diesel, and has claimed a job through
-//! the [`Inbox`](tower_webhooks_inbox::Inbox) itself, completes it in his own
-//! transaction:
+//! Who works with another library, such as diesel, completes a job that is leased to
+//! him in his own transaction:
 //!
 //! ```sql
-//! SELECT webhooks.complete($1, $2, $3)  -- Leased::event.seq, handler, token
+//! SELECT webhooks.complete($1, $2, $3)  -- seq, handler, token
 //! ```
+//!
+//! A handler has them from `Job::lease` and `Job::handler`, whoever claims through
+//! the [`Inbox`](tower_webhooks_inbox::Inbox) itself from
+//! [`Leased`](tower_webhooks_inbox::Leased).
 //!
 //! `true`: the job is done when the transaction commits. `false`: the token is not
 //! the job's current one, so another worker has it, or it is done; roll back. It

@@ -44,14 +44,25 @@ pub(crate) struct Limits {
 /// A transaction under way. Dropped before its end, it closes its connection.
 pub(crate) struct Session {
     connection: Option<Box<dyn Connection>>,
-    /// What goes to the server together with the commit.
-    at_commit: Option<Deferred>,
+    /// What goes to the server together with what comes next.
+    deferred: Vec<Deferred>,
 }
 
-/// A statement that nobody waits for before the transaction ends.
+/// A value that a statement keeps until it is sent.
+pub(crate) type OwnedParam = (Box<dyn ToSql + Send + Sync>, Type);
+
+/// A statement whose answer nobody waits for.
 struct Deferred {
     sql: &'static str,
-    params: Vec<(Box<dyn ToSql + Send + Sync>, Type)>,
+    params: Vec<OwnedParam>,
+}
+
+impl Deferred {
+    fn query(&self) -> Query<'_> {
+        let params = self.params.iter();
+        let params = params.map(|(value, kind)| (&**value as &(dyn ToSql + Sync), kind.clone()));
+        (self.sql, params.collect())
+    }
 }
 
 impl Database {
@@ -232,7 +243,7 @@ impl Session {
     fn new(connection: Box<dyn Connection>) -> Self {
         Self {
             connection: Some(connection),
-            at_commit: None,
+            deferred: Vec::new(),
         }
     }
 
@@ -257,6 +268,24 @@ impl Session {
         self.make(trip).await
     }
 
+    /// Runs those of these statements that there are, none of which needs another's
+    /// answer; each answer is at its statement's place.
+    pub(crate) async fn query_each<const N: usize>(
+        &mut self,
+        queries: [Option<Query<'_>>; N],
+    ) -> Result<[Vec<Row>; N], Failure> {
+        let asked: Vec<_> = queries.iter().flatten().cloned().collect();
+        let mut answers = Vec::new();
+        if !asked.is_empty() {
+            answers = self.query_all(&asked).await?;
+        }
+        let mut answers = answers.into_iter();
+        Ok(queries.map(|query| {
+            let answer = query.and_then(|_| answers.next());
+            answer.unwrap_or_default()
+        }))
+    }
+
     /// Runs a statement whose answer is of no interest.
     pub(crate) async fn run(&mut self, sql: &str, params: &[Param<'_>]) -> Result<(), Failure> {
         self.query(sql, params).await.map(drop)
@@ -275,65 +304,77 @@ impl Session {
         self.make(Trip::first(sql)).await.map(drop)
     }
 
-    /// Runs a statement together with the commit. One at most.
-    pub(crate) fn at_commit(
-        &mut self,
-        sql: &'static str,
-        params: Vec<(Box<dyn ToSql + Send + Sync>, Type)>,
-    ) {
-        self.at_commit = Some(Deferred { sql, params });
+    /// Runs a statement with what comes next, at the latest with the commit. If it
+    /// fails, so does that.
+    pub(crate) fn defer(&mut self, sql: &'static str, params: Vec<OwnedParam>) {
+        self.deferred.push(Deferred { sql, params });
     }
 
-    /// Runs it now.
+    /// Runs now what was deferred.
     pub(crate) async fn flush(&mut self) -> Result<(), Failure> {
-        self.make_with_deferred("").await
-    }
-
-    async fn make_with_deferred(&mut self, last: &str) -> Result<(), Failure> {
-        let Some(Deferred { sql, params }) = self.at_commit.take() else {
-            return self.batch(last).await;
-        };
-        let params = params
-            .iter()
-            .map(|(value, kind)| (&**value as &(dyn ToSql + Sync), kind.clone()))
-            .collect();
-        let trip = Trip {
-            first: "",
-            queries: &[(sql, params)],
-            last,
-        };
-        self.make(trip).await.map(drop)
+        self.make(Trip::default()).await.map(drop)
     }
 
     /// Ends the transaction: commits what went well, and takes back what did not.
     /// After a broken connection the server does that.
-    pub(crate) async fn end<T>(mut self, result: Result<T, Failure>) -> Result<T, Failure> {
-        let ended = match &result {
-            Ok(_) => self.make_with_deferred("COMMIT").await,
-            Err(Failure::Raced | Failure::Row { .. } | Failure::Server { .. }) => {
-                self.batch("ROLLBACK").await
+    pub(crate) async fn end<T>(self, result: Result<T, Failure>) -> Result<T, Failure> {
+        match result {
+            Ok(done) => self.commit(&[]).await.map(|_| done),
+            Err(failure) => {
+                self.take_back(&failure).await;
+                Err(failure)
             }
-            Err(Failure::Connection(_) | Failure::Late(_)) => return result,
+        }
+    }
+
+    /// Commits, and asks these questions just before.
+    pub(crate) async fn commit(mut self, queries: &[Query<'_>]) -> Result<Vec<Vec<Row>>, Failure> {
+        let trip = Trip {
+            first: "",
+            queries,
+            last: "COMMIT",
         };
-        if matches!(ended, Ok(()) | Err(Failure::Server { .. })) {
-            // A commit that is refused, or that comes after what was, is an end too. Back
-            // to its pool.
+        let committed = self.make(trip).await;
+        self.release(&committed);
+        committed
+    }
+
+    async fn take_back(mut self, failure: &Failure) {
+        self.deferred.clear();
+        if let Failure::Raced | Failure::Row { .. } | Failure::Server { .. } = failure {
+            let rolled_back = self.batch("ROLLBACK").await;
+            self.release(&rolled_back);
+        }
+    }
+
+    /// Gives the connection back to its pool if the transaction has ended: also
+    /// when a commit was refused, or came after what was.
+    fn release<T>(&mut self, ended: &Result<T, Failure>) {
+        if matches!(ended, Ok(_) | Err(Failure::Server { .. })) {
             self.connection.take();
         }
-        let result = result?;
-        ended.map(|()| result)
     }
 
     /// Takes back what was done.
     pub(crate) async fn roll_back(self) {
-        // Whoever rolls back has his answer already.
-        let _: Result<(), Failure> = self.end(Err(Failure::Raced)).await;
+        self.take_back(&Failure::Raced).await;
     }
 
     async fn make(&mut self, trip: Trip<'_>) -> Result<Vec<Vec<Row>>, Failure> {
         let gone = || Failure::Connection("the transaction has ended".into());
         let connection = self.connection.as_deref_mut().ok_or_else(gone)?;
-        connection.make(trip).await
+        if self.deferred.is_empty() {
+            return connection.make(trip).await;
+        }
+        let deferred = std::mem::take(&mut self.deferred);
+        let mut queries: Vec<_> = deferred.iter().map(Deferred::query).collect();
+        queries.extend_from_slice(trip.queries);
+        let trip = Trip {
+            queries: &queries,
+            ..trip
+        };
+        let answers = connection.make(trip).await?;
+        Ok(answers.into_iter().skip(deferred.len()).collect())
     }
 }
 

@@ -29,6 +29,8 @@ pub(crate) struct Place {
     pub(crate) config: tokio_postgres::Config,
     /// The inbox's schema, if the URL names one.
     pub(crate) schema: Option<String>,
+    /// Whether to notify and to listen.
+    pub(crate) notify: bool,
     trust: Trust,
 }
 
@@ -42,15 +44,20 @@ enum Trust {
 }
 
 impl Place {
-    /// Reads a URL, or libpq's `key=value` form. `schema`, `sslmode=verify-full` and
-    /// `sslrootcert` are read here, since the driver knows none of them.
+    /// Reads a URL, or libpq's `key=value` form. `schema`, `notify`,
+    /// `sslmode=verify-full` and `sslrootcert` are read here, since the driver knows none
+    /// of them.
     pub(crate) fn parse(url: &str) -> Result<Self, OpenError> {
         let wrong = |why: String| OpenError::new(OpenErrorKind::Url, why);
         let mut verify = false;
-        let (mut file, mut schema) = (None, None);
+        let (mut file, mut schema, mut notify) = (None, None, None);
         let kept = without_ours(url, |key, value| match (key, value) {
             ("schema", name) => {
                 schema = Some(name.to_owned());
+                Some(String::new())
+            }
+            ("notify", word) => {
+                notify = Some(word.to_owned());
                 Some(String::new())
             }
             ("sslmode", "verify-full") => {
@@ -71,6 +78,11 @@ impl Place {
                 why.unwrap_or_else(|| error.to_string())
             ))
         })?;
+        let notify = match notify.as_deref() {
+            None | Some("on") => true,
+            Some("off") => false,
+            Some(other) => return Err(wrong(format!("notify is `on` or `off`, not `{other}`"))),
+        };
         let trust = match (config.get_ssl_mode(), file) {
             (_, Some(path)) => Trust::File(path),
             (SslMode::Require, None) => Trust::System,
@@ -81,6 +93,7 @@ impl Place {
         Ok(Self {
             config,
             schema,
+            notify,
             trust,
         })
     }
@@ -256,6 +269,21 @@ mod tests {
             Some("acme")
         );
         assert_eq!(schema("host=db schema=acme").as_deref(), Some("acme"));
+    }
+
+    #[test]
+    fn the_url_may_say_that_nobody_listens() {
+        let notify = |settings| {
+            let place = Place::parse(&format!("postgres://db/hooks{settings}"));
+            place
+                .map(|place| place.notify)
+                .map_err(|error| error.to_string())
+        };
+        assert_eq!(notify(""), Ok(true));
+        assert_eq!(notify("?notify=on"), Ok(true));
+        assert_eq!(notify("?connect_timeout=2&notify=off"), Ok(false));
+        let refused = "notify is `on` or `off`, not `no`";
+        assert_eq!(notify("?notify=no"), Err(refused.to_owned()));
     }
 
     #[test]

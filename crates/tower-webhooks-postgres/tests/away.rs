@@ -161,8 +161,12 @@ async fn pass(mut client: TcpStream, mut server: TcpStream, mode: Arc<AtomicU8>)
             read = server.read(&mut answered) => {
                 let Ok(read @ 1..) = read else { return };
                 match mode() {
-                    _ if losing => return,
+                    // Not before it is done: what came before the commit is answered, too.
+                    _ if losing && answered[..read].windows(7).any(|word| word == b"COMMIT\0") => {
+                        return;
+                    }
                     HANG => continue,
+                    _ if losing => continue,
                     _ => {}
                 }
                 if client.write_all(&answered[..read]).await.is_err() {

@@ -236,3 +236,12 @@ async fn what_cannot_be_stored_is_the_fault_of_the_data() {
     let stored = insert(&inbox, "1").await;
     assert!(matches!(stored, Inserted::Unhandled { .. }));
 }
+
+#[tokio::test(start_paused = true)]
+async fn who_opens_waits_five_minutes_for_a_server_that_is_away() {
+    let started = tokio::time::Instant::now();
+    let away = PostgresInbox::open("postgres://me@127.0.0.1:1/hooks").await;
+    assert_eq!(away.unwrap_err().kind(), OpenErrorKind::Unavailable);
+    let waited = started.elapsed().as_secs();
+    assert!((299..=300).contains(&waited), "{waited} s");
+}

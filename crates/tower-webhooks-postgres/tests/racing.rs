@@ -20,7 +20,7 @@ use common::{
 use tokio_postgres::Client;
 use tower_webhooks_inbox::{
     Batch, EventState, Inbox, InboxErrorKind, Inserted, JobState, NewEvent, Ordering, Reserve,
-    Reserved,
+    Reserved, Selection, Settlement,
 };
 use tower_webhooks_postgres::{PostgresInbox, tokio_postgres};
 
@@ -378,6 +378,26 @@ async fn other_processes_hear_that_jobs_are_due_and_their_own_do_not() {
     // The one who told would have heard it by now, or soon.
     let own = tokio::time::timeout(Duration::from_millis(300), here.changed());
     assert!(own.await.is_err(), "its own hint");
+}
+
+// On one thread, so that nothing is told between the answer and the end.
+#[tokio::test]
+#[ignore = "needs PostgreSQL: eval \"$(scripts/postgres start)\""]
+async fn workers_hear_of_a_replay_though_its_program_ends() {
+    let schema = Schema::new();
+    let inboxes = processes(&schema, 2).await;
+    let [worker, operator] = <[PostgresInbox; 2]>::try_from(inboxes).unwrap();
+    register(&worker, registration("ship")).await;
+    insert(&worker, "1").await;
+    let mut job = done(&claim(&worker, "ship", 1).await.remove(0), None);
+    job.outcome = Settlement::Dead { error: "no".into() };
+    settle_all(&worker, vec![job]).await;
+    // It is told once when it begins to listen.
+    soon(worker.changed()).await;
+    let replayed = operator.replay(&Selection::default()).await.unwrap();
+    drop(operator);
+    assert_eq!(replayed.runs.len(), 1);
+    soon(worker.changed()).await;
 }
 
 async fn soon<T>(future: impl Future<Output = T>) -> T {

@@ -11,7 +11,9 @@ mod common;
 use std::time::Duration;
 
 use common::{Schema, claim, done, event, insert, register, registration, try_insert};
-use tower_webhooks_inbox::{Inbox, JobState, Leased, Ordering, SettleResult, Work};
+use tower_webhooks_inbox::{
+    Batch, Extend, Inbox, Inserted, JobState, Leased, Ordering, SettleResult, Work,
+};
 use tower_webhooks_postgres::{PostgresInbox, Tx, TxError};
 
 const TABLES: &str = "CREATE TABLE settlement (id text PRIMARY KEY);
@@ -321,6 +323,50 @@ async fn the_documented_statement_calls_the_next_of_its_line() {
     let row = shell.query_one(&sql, &[&seq, &token]).await.unwrap();
     assert!(row.get::<_, bool>(0));
     assert_eq!(claim(&inbox, "settle", 10).await.len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs PostgreSQL: eval \"$(scripts/postgres start)\""]
+async fn a_commit_that_waits_keeps_neither_events_nor_leases_waiting() {
+    let schema = Schema::new();
+    let (inbox, slow) = leased(&schema).await;
+    insert(&inbox, "2").await;
+    let other = claim(&inbox, "settle", 1).await.remove(0);
+    let mut shell = schema.shell().await;
+    shell.batch_execute(PAY).await.unwrap();
+    // Whoever refers to the row waits, with the commit, until it is gone or not.
+    let deleting = shell.transaction().await.unwrap();
+    let delete = "DELETE FROM settlement";
+    deleting.batch_execute(delete).await.unwrap();
+    let work = begin(&inbox).await;
+    write(&schema, &work, "INSERT INTO line VALUES ('a')").await;
+    let committing = tokio::spawn({
+        let (inbox, slow) = (inbox.clone(), slow.clone());
+        async move { settle(&inbox, &slow, &work).await }
+    });
+    let free = "SELECT count(*) FROM (SELECT FROM job WHERE state = 'running'
+        FOR UPDATE SKIP LOCKED) AS free";
+    let until = std::time::Instant::now() + Duration::from_secs(5);
+    while schema.count(free).await == 2 {
+        assert!(std::time::Instant::now() < until, "it does not commit");
+    }
+
+    let extend = |job: &Leased| Extend {
+        key: job.key(),
+        token: job.token,
+        by: Duration::from_secs(60),
+    };
+    let batch = Batch {
+        inserts: vec![event("3")],
+        extends: vec![extend(&slow), extend(&other)],
+        ..Batch::default()
+    };
+    let applied = inbox.apply(batch).await.unwrap();
+    assert!(matches!(applied.inserts[0], Inserted::New { .. }));
+    assert_eq!(applied.extends, [false, true]);
+    assert!(!committing.is_finished(), "nobody waited for it");
+    deleting.rollback().await.unwrap();
+    assert_eq!(committing.await.unwrap(), SettleResult::Settled);
 }
 
 #[cfg(feature = "sqlx")]

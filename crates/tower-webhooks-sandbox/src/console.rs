@@ -5,7 +5,7 @@
 //! |---|---|---|
 //! | `GET /_sandbox` | | the providers, with their schedules and whose they are |
 //! | `GET /_sandbox/registrations` | | all of them, without their secrets |
-//! | `POST /_sandbox/registrations` | `provider`, `url`, `events`, `secret`, `application` | 201, the registration with its secret |
+//! | `POST /_sandbox/registrations` | `provider`, `url`, `events`, `secret`, `payload_secret`, `application` | 201, the registration with what its receiver is given: `secret`, and `payload_secret` where there is one |
 //! | `DELETE /_sandbox/registrations/{id}` | | 204 |
 //! | `POST /_sandbox/trigger` | `provider`, `event_type`, `data`, `body`, `application`, `link`, `same` | 202, `{"dispatches":["dsp_…"]}` |
 //! | `GET /_sandbox/dispatches` | | all that are remembered |
@@ -74,6 +74,7 @@ struct Wanted {
     url: String,
     events: Option<Vec<String>>,
     secret: Option<String>,
+    payload_secret: Option<String>,
     application: Option<String>,
 }
 
@@ -81,12 +82,16 @@ async fn register(State(sandbox): State<Sandbox>, Json(wanted): Json<Wanted>) ->
     let mut new = NewRegistration::new(wanted.provider, wanted.url);
     new.events = wanted.events;
     new.secret = wanted.secret;
+    new.payload_secret = wanted.payload_secret;
     new.application = wanted.application;
     match sandbox.register(new) {
         Ok(made) => {
             let mut shown = show(&made);
             if let Value::Object(members) = &mut shown {
                 members.insert("secret".to_owned(), made.secret().into());
+                if let Some(secret) = made.payload_secret() {
+                    members.insert("payload_secret".to_owned(), secret.into());
+                }
             }
             (StatusCode::CREATED, Json(shown)).into_response()
         }

@@ -5,11 +5,10 @@ use std::{
     time::Duration,
 };
 
-use http::HeaderMap;
-use tower_webhooks_core::{Provider, Secret, Signer, provider::SignedAnew};
+use tower_webhooks_core::{Provider, Secret, SignedRequest, provider::SignedAnew};
 
 use crate::{
-    Attempt, Dispatch, Outcome, Registration, Sandbox, Schedule, State,
+    Attempt, Dispatch, EventSigner, Outcome, Registration, Sandbox, Schedule, State,
     event::Outgoing,
     schedule::is_accepted,
     text::{new_id, rfc_3339},
@@ -25,8 +24,8 @@ pub(crate) struct Shipment {
     provider: Arc<Provider>,
     event: Outgoing,
     schedule: Schedule,
-    /// The first attempt's headers, where a redelivery repeats them.
-    first: OnceLock<HeaderMap>,
+    /// The first attempt's request, where a redelivery repeats it.
+    first: OnceLock<SignedRequest>,
 }
 
 impl Shipment {
@@ -141,16 +140,16 @@ impl Sandbox {
         }
         let url = shipment.url.as_deref().unwrap_or(&registration.url);
         let repeats = shipment.provider.retries().signed_anew == SignedAnew::No;
-        let headers = match shipment.first.get() {
+        let request = match shipment.first.get() {
             Some(first) if repeats => first.clone(),
             _ => match self.sign(shipment, registration, url) {
-                Ok(headers) => headers,
+                Ok(request) => request,
                 Err(why) => return Outcome::NotSent(why),
             },
         };
-        // Only the first attempt's stay.
-        let _ = shipment.first.set(headers.clone());
-        let body = shipment.event.body.clone();
+        // Only the first attempt's stays.
+        let _ = shipment.first.set(request.clone());
+        let SignedRequest { headers, body, .. } = request;
         let deadline = shipment.schedule.deadline;
         self.inner.carrier.post(url, headers, body, deadline).await
     }
@@ -162,14 +161,16 @@ impl Sandbox {
         shipment: &Shipment,
         registration: &Registration,
         url: &str,
-    ) -> Result<HeaderMap, String> {
-        let secret = Secret::new(registration.secret()).map_err(|error| error.to_string())?;
-        let mut signer = Signer::new(Arc::clone(&shipment.provider), secret).with_url(url);
-        for (name, value) in &shipment.event.headers {
-            signer = signer.with_header(name.clone(), value.clone());
+    ) -> Result<SignedRequest, String> {
+        let secret = |text: &str| Secret::new(text).map_err(|error| error.to_string());
+        // Providers that name the key name it by something of their own.
+        let signing = secret(registration.signing_secret())?.with_label(registration.id.clone());
+        let mut signer = EventSigner::new(Arc::clone(&shipment.provider), signing, url);
+        if let Some(text) = registration.payload_secret() {
+            signer = signer.with_payload_secret(secret(text)?);
         }
         signer
-            .sign(&shipment.event.body, self.inner.clock.now())
+            .sign(&shipment.event.draft, self.inner.clock.now())
             .map_err(|error| error.to_string())
     }
 

@@ -1,14 +1,15 @@
-//! What is asked to be sent, made into the body and headers of an event.
+//! What is asked to be sent, made into an event.
 
 use std::sync::Arc;
 
-use bytes::Bytes;
-use http::{HeaderMap, HeaderName, HeaderValue};
 use serde::Deserialize;
 use serde_json::Value;
-use tower_webhooks_core::{Delivery, Provider, Restored, Text, provider::Place};
+use tower_webhooks_core::{
+    Provider, Text,
+    provider::{BodyFormat, Opens},
+};
 
-use crate::{Renewed, renew};
+use crate::{Draft, edit::form};
 
 /// An event that is to be sent to whoever registered for it.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
@@ -111,9 +112,7 @@ pub enum TriggerError {
 pub(crate) struct Outgoing {
     pub(crate) event_type: Text,
     pub(crate) event_id: Option<Text>,
-    pub(crate) body: Bytes,
-    /// What goes with it besides the signature.
-    pub(crate) headers: HeaderMap,
+    pub(crate) draft: Draft,
 }
 
 impl Outgoing {
@@ -132,43 +131,52 @@ impl Outgoing {
             None => sample()?.to_owned(),
         };
         if let Some(data) = &trigger.data {
-            body = with_data(&body, provider.envelope().data(), data).ok_or_else(unfit)?;
+            body = with_payload(provider, &body, data).ok_or_else(unfit)?;
         }
         if let Some(link) = &trigger.link {
             let pointer = format!("{}/linkId", provider.envelope().data());
             body = with_data(&body, &pointer, &Value::from(link.as_str())).ok_or_else(unfit)?;
         }
-        let mut headers: HeaderMap = type_header(provider, event_type).into_iter().collect();
+        let mut draft = Draft::new(provider, Some(event_type), body);
         if !trigger.same {
-            let renewed: Renewed = renew(provider, &body).ok_or_else(unfit)?;
-            body = renewed.body;
-            headers.extend(renewed.id_header);
+            draft = draft.renewed(provider).ok_or_else(unfit)?;
         }
-        let mut whole = Restored::new(body.into(), std::time::UNIX_EPOCH);
-        whole.headers = headers.clone();
-        let delivery = Delivery::insecure_restore(Arc::clone(provider), whole);
-        let event = delivery.event().map_err(|_| unfit())?;
+        let event = draft.head(provider).map_err(|_| unfit())?;
         if event.event_type() != event_type {
             return Err(unfit());
         }
         Ok(Self {
             event_type: event.event_type().clone(),
             event_id: event.id().cloned(),
-            body: delivery.body().clone(),
-            headers,
+            draft,
         })
     }
 }
 
-/// The header that names an event's type, for a provider that names it there
-/// alone.
-#[must_use]
-pub fn type_header(provider: &Provider, event_type: &str) -> Option<(HeaderName, HeaderValue)> {
-    let mut places = provider.envelope().event_type().places();
-    let (Some(Place::Header(name)), None) = (places.next(), places.next()) else {
-        return None;
-    };
-    Some((name.clone(), HeaderValue::try_from(event_type).ok()?))
+/// The body with another payload: of several events the first one's, and of a
+/// form each field that the payload names.
+fn with_payload(provider: &Provider, body: &str, data: &Value) -> Option<String> {
+    let envelope = provider.envelope();
+    if envelope.format() == BodyFormat::Form {
+        let fields = data.as_object()?.iter();
+        return fields
+            .into_iter()
+            .try_fold(body.to_owned(), |form, (name, value)| {
+                let text = match value {
+                    Value::String(text) => text.clone(),
+                    other => other.to_string(),
+                };
+                let replaced = form::replaced(&form, name, |_| Some(text.clone()));
+                Some(replaced.unwrap_or_else(|| form::with_field(&form, name, &text)))
+            });
+    }
+    match provider.encryption() {
+        // Plain text stands in the ciphertext's place until it is sealed.
+        Some(sealed) if sealed.opens() == Opens::Data => {
+            with_data(body, sealed.ciphertext(), &data.to_string().into())
+        }
+        _ => with_data(body, &envelope.data().replace('*', "0"), data),
+    }
 }
 
 /// The body with another value at that pointer, which must have one already
@@ -192,46 +200,66 @@ mod tests {
 
     use super::*;
 
-    /// Those whose APIs the sandbox plays. Other presets are sent as far as their
-    /// type stands in a JSON body.
-    fn played() -> impl Iterator<Item = Arc<Provider>> {
-        let all = [
-            providers::cryptomate(),
-            providers::devdraft(),
-            providers::m2m(),
-            providers::monterrey(),
-            providers::mppcash(),
-        ];
-        all.into_iter().map(Arc::new)
-    }
-
     #[test]
-    fn every_sample_of_every_provider_played_can_be_triggered() {
-        for provider in played() {
-            for event in &provider.events().list {
+    fn every_sample_of_every_provider_can_be_triggered() {
+        for provider in providers::all().into_iter().map(Arc::new) {
+            let events = &provider.events().list;
+            assert!(!events.is_empty(), "{}", provider.name());
+            for event in events {
                 let trigger = Trigger::new(provider.name().clone(), event.name.clone());
                 let first = Outgoing::new(&provider, &trigger).unwrap();
                 let second = Outgoing::new(&provider, &trigger).unwrap();
                 assert_eq!(first.event_type, event.name);
-                assert_ne!(
-                    (&first.body, &first.headers),
-                    (&second.body, &second.headers)
-                );
-                let same = Outgoing::new(&provider, &trigger.same()).unwrap();
-                assert_eq!(same.body, event.sample.as_deref().unwrap());
+                assert_eq!(first.event_id.is_some(), provider.envelope().id().is_some());
+                assert_ne!(first.draft, second.draft);
+                let same = trigger.same();
+                let same = [(); 2].map(|()| Outgoing::new(&provider, &same).unwrap().draft);
+                assert_eq!(same[0].body, event.sample.as_deref().unwrap());
+                assert_eq!(same[0], same[1], "{}", event.name);
             }
         }
     }
 
     #[test]
     fn data_of_ones_own_stands_where_the_provider_has_it() {
-        let provider = Arc::new(providers::monterrey());
-        let trigger = Trigger::new("monterrey", "payment.expired")
-            .with_data(json!({ "merchantRef": "order_7" }));
-        let sent = Outgoing::new(&provider, &trigger).unwrap();
-        let body: Value = serde_json::from_slice(&sent.body).unwrap();
-        assert_eq!(body["data"], json!({ "merchantRef": "order_7" }));
-        assert_eq!(body["event"], "payment.expired");
+        for (provider, event_type, pointer) in [
+            ("monterrey", "payment.expired", "/data"),
+            ("slack", "app_mention", "/event"),
+            ("hubspot", "contact.creation", "/0"),
+            ("shopify", "orders/create", ""),
+        ] {
+            let provider = Arc::new(providers::find(provider).unwrap());
+            // What names the event has to be part of its own element.
+            let data = json!({
+                "merchantRef": "order_7", "type": "app_mention",
+                "subscriptionType": "contact.creation", "eventId": 7,
+            });
+            let trigger = Trigger::new(provider.name().clone(), event_type).with_data(data);
+            let sent = Outgoing::new(&provider, &trigger).unwrap();
+            let body: Value = serde_json::from_slice(&sent.draft.body).unwrap();
+            let data = body.pointer(pointer).unwrap();
+            assert_eq!(data["merchantRef"], "order_7", "{}", provider.name());
+            assert_eq!(sent.event_type, event_type);
+        }
+    }
+
+    #[test]
+    fn a_forms_data_are_its_fields_and_sealed_data_its_plain_text() {
+        let twilio = Arc::new(providers::twilio());
+        let data = json!({ "To": "+1 5", "Body": "a&b" });
+        let trigger = Trigger::new("twilio", "delivered").with_data(data);
+        let sent = Outgoing::new(&twilio, &trigger).unwrap();
+        let form = String::from_utf8(sent.draft.body.to_vec()).unwrap();
+        assert!(form.ends_with("&To=%2B1+5&Body=a%26b"), "{form}");
+        assert!(form.starts_with("AccountSid=AC1&"), "{form}");
+
+        let wechat = Arc::new(providers::wechat_pay());
+        let data = json!({ "out_trade_no": "order-7" });
+        let trigger = Trigger::new("wechat-pay", "TRANSACTION.SUCCESS").with_data(data);
+        let sent = Outgoing::new(&wechat, &trigger).unwrap();
+        let body: Value = serde_json::from_slice(&sent.draft.body).unwrap();
+        let plain = r#"{"out_trade_no":"order-7"}"#;
+        assert_eq!(body["resource"]["ciphertext"], plain);
     }
 
     #[test]

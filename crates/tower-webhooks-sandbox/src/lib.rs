@@ -10,8 +10,15 @@
 //!   calls, and says of each provider what is documented and what is ours.
 //! * Every other preset, and a description of your own, is registered and
 //!   triggered through the sandbox's own calls under `/_sandbox`, which are
-//!   listed at [`console`].
+//!   listed at [`console`]. A provider that signs with a private key gets a new
+//!   one for each registration, whose public half is what the receiver is given;
+//!   one that encrypts with a secret of its own gets that too.
 //! * [`faults`] plays what goes wrong on the way to a receiver.
+//!
+//! [`Draft`] and [`EventSigner`] are the same without a sandbox: an event as the
+//! provider has it, and the request that it would send. Public keys and
+//! encryption need the features of the core that bear their names: `ecdsa`,
+//! `ed25519`, `rsa`, `encryption`.
 //!
 //! Nothing leaves this machine: a URL that is not a loopback address gets
 //! nothing unless [`SandboxBuilder::insecure_reach_anywhere`] says so.
@@ -42,6 +49,8 @@ mod carrier;
 pub mod console;
 mod deliver;
 mod dispatch;
+mod draft;
+mod edit;
 mod event;
 pub mod faults;
 mod limit;
@@ -49,13 +58,15 @@ mod registration;
 mod renew;
 mod sandbox;
 mod schedule;
+mod signer;
 mod text;
 
 pub use application::Application;
 pub use dispatch::{Attempt, Dispatch, Outcome, State};
-pub use event::{Trigger, TriggerError, type_header};
+pub use draft::Draft;
+pub use event::{Trigger, TriggerError};
 pub use limit::Limit;
 pub use registration::{NewRegistration, Registration};
-pub use renew::{Renewed, renew};
 pub use sandbox::{Sandbox, SandboxBuilder, SandboxError};
 pub use schedule::{Schedule, Source};
+pub use signer::EventSigner;

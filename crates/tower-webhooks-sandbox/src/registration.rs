@@ -9,6 +9,7 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 use serde_json::Number;
+use tower_webhooks_core::SecretPair;
 
 /// What a provider knows of one endpoint.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -25,6 +26,11 @@ pub struct Registration {
     /// The event types that it gets; nothing means all.
     pub events: Option<Vec<String>>,
     secret: String,
+    /// The private half, where `secret` is the public one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    private_key: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    payload_secret: Option<String>,
     /// What it is called, where the provider has names.
     pub name: Option<String>,
     /// Whether it gets anything at present.
@@ -40,10 +46,31 @@ pub struct Registration {
 }
 
 impl Registration {
-    /// The secret that its deliveries are signed with.
+    /// What its receiver is given: the secret that its deliveries are signed
+    /// with, or the public key that they are verified with.
     #[must_use]
     pub fn secret(&self) -> &str {
         &self.secret
+    }
+
+    /// What its payloads are encrypted with, where the provider has a secret of
+    /// its own for that.
+    #[must_use]
+    pub fn payload_secret(&self) -> Option<&str> {
+        self.payload_secret.as_deref()
+    }
+
+    pub(crate) fn signing_secret(&self) -> &str {
+        self.private_key.as_deref().unwrap_or(&self.secret)
+    }
+
+    /// Signs and encrypts with these from now on.
+    pub(crate) fn with_pair(mut self, pair: &SecretPair, payload_secret: Option<String>) -> Self {
+        self.secret = pair.receiver().to_owned();
+        let is_shared = pair.sender() == pair.receiver();
+        self.private_key = (!is_shared).then(|| pair.sender().to_owned());
+        self.payload_secret = payload_secret;
+        self
     }
 
     pub(crate) fn set_secret(&mut self, secret: String) {
@@ -84,6 +111,7 @@ pub struct NewRegistration {
     pub(crate) url: String,
     pub(crate) events: Option<Vec<String>>,
     pub(crate) secret: Option<String>,
+    pub(crate) payload_secret: Option<String>,
     pub(crate) name: Option<String>,
     pub(crate) is_active: bool,
     pub(crate) is_encrypted: bool,
@@ -101,6 +129,7 @@ impl NewRegistration {
             url: url.into(),
             events: None,
             secret: None,
+            payload_secret: None,
             name: None,
             is_active: true,
             is_encrypted: false,
@@ -115,10 +144,19 @@ impl NewRegistration {
         self
     }
 
-    /// Signs with this secret.
+    /// Signs with this secret: of a provider that signs with a private key, that
+    /// key.
     #[must_use]
     pub fn with_secret(mut self, secret: impl Into<String>) -> Self {
         self.secret = Some(secret.into());
+        self
+    }
+
+    /// Encrypts payloads with this secret, where the provider has one of its own
+    /// for that. The default is a new one.
+    #[must_use]
+    pub fn with_payload_secret(mut self, secret: impl Into<String>) -> Self {
+        self.payload_secret = Some(secret.into());
         self
     }
 
@@ -137,6 +175,8 @@ impl NewRegistration {
             url: self.url,
             events: self.events,
             secret,
+            private_key: None,
+            payload_secret: None,
             name: self.name,
             is_active: self.is_active,
             is_encrypted: self.is_encrypted,
@@ -272,7 +312,9 @@ mod tests {
     fn nothing_printed_shows_the_secret() {
         let made = registration("http://127.0.0.1/a");
         assert!(!format!("{made:?}").contains("swordfish"));
-        let new = NewRegistration::new("monterrey", "u").with_secret("swordfish");
+        let new = NewRegistration::new("monterrey", "u")
+            .with_secret("swordfish")
+            .with_payload_secret("swordfish");
         assert!(!format!("{new:?}").contains("swordfish"));
     }
 }

@@ -1,85 +1,74 @@
-//! Makes another event of a body, so that a receiver does not take it for a
-//! duplicate. Edits the text: what is not replaced keeps its bytes.
+//! Makes another event of one, so that a receiver does not take it for a
+//! duplicate.
 
-use std::{collections::BTreeMap, ops::Range};
-
-use http::{HeaderName, HeaderValue};
-use serde_json::value::RawValue;
-use tower_webhooks_core::{Provider, provider::Place};
+use http::HeaderValue;
+use tower_webhooks_core::{
+    Provider,
+    provider::{BodyFormat, Place},
+};
 use uuid::Uuid;
+
+use crate::{
+    Draft,
+    edit::{form, json},
+};
 
 /// The member that tells two events apart where a provider sends no id.
 /// Receivers ignore what they do not know.
-pub(crate) const MARK: &str = "webhooks_send";
+const MARK: &str = "webhooks_send";
 
-/// Another event of the same type.
-#[derive(Debug, Clone, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Renewed {
-    /// The body, in whose text nothing else was changed.
-    pub body: String,
-    /// The header that holds the id, where that is no part of the body.
-    pub id_header: Option<(HeaderName, HeaderValue)>,
-}
+/// The shortest id of digits: so many that no two are the same.
+const MIN_DIGITS: usize = 16;
 
-/// Makes another event of a body, so that a receiver does not take it for a
-/// duplicate: it has a new id where the provider's ids lie, or a member
-/// `webhooks_send` where it has none. Nothing if the body has no such place.
-#[must_use]
-pub fn renew(provider: &Provider, body: &str) -> Option<Renewed> {
+pub(crate) fn renew(provider: &Provider, draft: &Draft) -> Option<Draft> {
+    let text = std::str::from_utf8(&draft.body).ok()?;
     let envelope = provider.envelope();
     let Some(id) = envelope.id() else {
-        return marked(body);
+        return Some(draft.with_body(marked(provider, text)?.into()));
     };
-    id.places()
-        // A part that also makes the type would change what event it is.
+    // The last part is the one that is the event's own; a part that also makes
+    // the type would change what event it is.
+    let places = id.parts().iter().rev().flat_map(|part| part.places());
+    places
         .filter(|place| !envelope.event_type().places().any(|part| part == *place))
         .find_map(|place| match place {
-            Place::Header(name) => Some(Renewed {
-                body: body.to_owned(),
-                id_header: Some((name.clone(), HeaderValue::try_from(new_text("")).ok()?)),
-            }),
-            Place::Pointer(pointer) => replaced(body, pointer),
+            Place::Header(name) => {
+                let old = draft.headers.get(name).and_then(|old| old.to_str().ok());
+                let new = HeaderValue::try_from(new_text(old.unwrap_or_default())).ok()?;
+                let mut another = draft.clone();
+                another.headers.insert(name.clone(), new);
+                // Under an id that says nothing certain, an equal body is the
+                // same event.
+                if !provider.binds_id() {
+                    another = another.with_body(marked(provider, text)?.into());
+                }
+                Some(another)
+            }
+            Place::Pointer(pointer) => {
+                let renewed = match envelope.format() {
+                    BodyFormat::Form => {
+                        let name = pointer.strip_prefix('/')?;
+                        form::replaced(text, name, |old| Some(new_text(old)))?
+                    }
+                    _ => json::replaced(text, pointer, new_value)?,
+                };
+                Some(draft.with_body(renewed.into()))
+            }
             _ => None,
         })
 }
 
-fn replaced(body: &str, pointer: &str) -> Option<Renewed> {
-    let span = span(body, pointer)?;
-    let value = new_value(body.get(span.clone())?)?;
-    let mut body = body.to_owned();
-    body.replace_range(span, &value);
-    Some(Renewed {
-        body,
-        id_header: None,
-    })
-}
-
-fn marked(body: &str) -> Option<Renewed> {
-    let members: BTreeMap<String, &RawValue> = serde_json::from_str(body).ok()?;
-    let open = body.trim_end().strip_suffix('}')?;
-    let comma = if members.is_empty() { "" } else { "," };
-    Some(Renewed {
-        body: format!(r#"{open}{comma}"{MARK}":"{}"}}"#, Uuid::new_v4()),
-        id_header: None,
-    })
-}
-
-/// Where in the text the value at a JSON pointer (RFC 6901) stands.
-fn span(text: &str, pointer: &str) -> Option<Range<usize>> {
-    let mut value: &RawValue = serde_json::from_str(text).ok()?;
-    for token in pointer.split('/').skip(1) {
-        let token = token.replace("~1", "/").replace("~0", "~");
-        value = if value.get().starts_with('[') {
-            let items: Vec<&RawValue> = serde_json::from_str(value.get()).ok()?;
-            items.get(token.parse::<usize>().ok()?)?
-        } else {
-            let members: BTreeMap<String, &RawValue> = serde_json::from_str(value.get()).ok()?;
-            members.get(&token)?
-        };
+fn marked(provider: &Provider, text: &str) -> Option<String> {
+    let envelope = provider.envelope();
+    let names_type = |place: &Place| matches!(place, Place::NameBeside(_));
+    if envelope.event_type().places().any(names_type) {
+        return None;
     }
-    let start = value.get().as_ptr().addr() - text.as_ptr().addr();
-    Some(start..start + value.get().len())
+    let mark = || format!("\"{}\"", Uuid::new_v4());
+    match envelope.format() {
+        BodyFormat::Form => Some(form::with_field(text, MARK, &Uuid::new_v4().to_string())),
+        _ => json::with_member(text, envelope.batch().unwrap_or_default(), MARK, mark),
+    }
 }
 
 /// A new value of the old one's form: text or a whole number.
@@ -92,11 +81,17 @@ fn new_value(old: &str) -> Option<String> {
     }
 }
 
-/// A UUID for a UUID, and a like prefix for what has one: `evt_…`.
+/// A UUID for a UUID, digits for digits, and a like prefix for what has one:
+/// `evt_…`.
 fn new_text(old: &str) -> String {
     let new = Uuid::new_v4();
-    if Uuid::try_parse(old).is_ok() {
+    if Uuid::try_parse(old).is_ok_and(|_| old.contains('-')) {
         return new.to_string();
+    }
+    if !old.is_empty() && old.bytes().all(|byte| byte.is_ascii_digit()) {
+        let mut digits = new.as_u128().to_string();
+        digits.truncate(old.len().max(MIN_DIGITS));
+        return digits;
     }
     match old.rsplit_once('_') {
         Some((prefix, _)) => format!("{prefix}_{}", new.simple()),
@@ -106,47 +101,46 @@ fn new_text(old: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use bytes::Bytes;
-    use http::HeaderMap;
+    use std::sync::Arc;
+
+    use http::HeaderName;
     use tower_webhooks_core::{
-        Delivery, Restored, Text,
-        provider::{BodyFormat, Envelope, HmacScheme, Place, Scheme},
+        Text,
+        provider::{Envelope, HmacScheme, Part, Scheme},
         providers,
     };
 
     use super::*;
 
-    fn provider(envelope: Envelope) -> Provider {
+    fn provider(envelope: Envelope) -> Arc<Provider> {
         let scheme = HmacScheme::new(HeaderName::from_static("x-signature"));
-        Provider::new("acme", Scheme::Hmac(scheme), envelope)
+        Arc::new(Provider::new("acme", Scheme::Hmac(scheme), envelope))
     }
 
-    fn head(provider: &Provider, body: &str) -> (Text, Option<Text>) {
-        let stored = Restored::new(Bytes::from(body.to_owned()), std::time::UNIX_EPOCH);
-        let delivery = Delivery::insecure_restore(provider.clone().into(), stored);
-        let event = delivery.event().unwrap();
+    fn head(provider: &Arc<Provider>, draft: &Draft) -> (Text, Option<Text>) {
+        let event = draft.head(provider).unwrap();
         (event.event_type().clone(), event.id().cloned())
+    }
+
+    fn renewed(provider: &Provider, body: &'static str) -> Option<String> {
+        let draft = Draft::new(provider, None, body).renewed(provider)?;
+        Some(String::from_utf8(draft.body.to_vec()).unwrap())
     }
 
     #[test]
     fn every_sample_becomes_another_event_of_its_type() {
-        let plain = |provider: &Provider| {
-            let envelope = provider.envelope();
-            !envelope.is_batch()
-                && envelope.format() == BodyFormat::Json
-                && provider.encryption().is_none()
-                && !provider.has_type_in_unsigned_header()
-                && !envelope.id().is_some_and(|id| {
-                    let mut places = id.places();
-                    places.any(|place| matches!(place, Place::Header(_)))
-                })
-        };
-        for provider in providers::all().into_iter().filter(plain) {
+        for provider in providers::all().into_iter().map(Arc::new) {
             for event in &provider.events().list {
-                let sample = event.sample.as_deref().unwrap();
-                let first = renew(&provider, sample).unwrap().body;
-                let second = renew(&provider, sample).unwrap().body;
-                assert_ne!(first, second);
+                let sample = event.sample.as_deref().unwrap().to_owned();
+                let sample = Draft::new(&provider, Some(&event.name), sample);
+                let first = sample.renewed(&provider).unwrap();
+                let second = sample.renewed(&provider).unwrap();
+                // Where the id is not bound to the body, only another body is
+                // certainly another event.
+                if provider.envelope().id().is_none() || !provider.binds_id() {
+                    assert_ne!(first.body, second.body, "{}", event.name);
+                }
+                assert_ne!(first, second, "{}", event.name);
                 let (first, second) = (head(&provider, &first), head(&provider, &second));
                 assert_eq!((&first.0, &second.0), (&event.name, &event.name));
                 if provider.envelope().id().is_some() {
@@ -160,7 +154,7 @@ mod tests {
     fn all_other_bytes_stay_as_they_are() {
         let acme = provider(Envelope::new("/type").with_id("/meta~1x/0/id"));
         let body = "{ \"amount\": 12.50,\n \"meta/x\":[{\"id\" : \"evt_1\"}], \"type\":\"a\" }\n";
-        let renewed = renew(&acme, body).unwrap().body;
+        let renewed = renewed(&acme, body).unwrap();
         let (before, rest) = renewed.split_once("\"evt_").unwrap();
         let (id, after) = rest.split_at(32);
         assert_eq!(before, "{ \"amount\": 12.50,\n \"meta/x\":[{\"id\" : ");
@@ -176,39 +170,63 @@ mod tests {
                 .unwrap();
         assert_eq!(uuid.len(), 36);
         assert!(Uuid::try_parse(&uuid).is_ok());
+        for (old, length) in [("7", 16), ("7914073381342284", 16), (&"1".repeat(18), 18)] {
+            let new = new_text(old);
+            assert_eq!(new.len(), length);
+            assert!(new.bytes().all(|byte| byte.is_ascii_digit()), "{new}");
+        }
         assert!(new_value("null").is_none());
     }
 
     #[test]
-    fn an_id_in_a_header_is_renewed_there() {
+    fn an_id_in_a_signed_header_is_renewed_there_and_nowhere_else() {
         let name = HeaderName::from_static("webhook-id");
-        let acme = provider(Envelope::new("/type").with_id(name.clone()));
-        let renewed = renew(&acme, r#"{"type":"a"}"#).unwrap();
-        assert_eq!(renewed.body, r#"{"type":"a"}"#);
-        let (header, value) = renewed.id_header.unwrap();
-        let headers = HeaderMap::from_iter([(header, value)]);
-        assert_eq!(headers[name].len(), 32);
+        let signed = HmacScheme::new(HeaderName::from_static("x-signature")).with_signed([
+            Part::Header(name.clone()),
+            Part::literal("."),
+            Part::Body,
+        ]);
+        let envelope = Envelope::new("/type").with_id(name.clone());
+        let acme = Provider::new("acme", Scheme::Hmac(signed), envelope.clone());
+        let sample = Draft::new(&acme, None, r#"{"type":"a"}"#);
+        let another = sample.renewed(&acme).unwrap();
+        assert_eq!(another.body, sample.body);
+        assert_ne!(another.headers[&name], sample.headers[&name]);
+        assert_eq!(another.headers[&name].len(), 32);
+
+        // Unsigned, it makes no other event of an equal body.
+        let acme = provider(envelope);
+        let another = sample.renewed(&acme).unwrap();
+        assert_ne!(another.headers[&name], sample.headers[&name]);
+        assert!(another.body.starts_with(br#"{"type":"a","webhooks_send":"#));
     }
 
     #[test]
     fn without_an_id_the_mark_tells_events_apart() {
         let acme = provider(Envelope::new("/type"));
         for body in [r#"{"type":"a"}"#, "{\"type\":\"a\"}\n"] {
-            let renewed = renew(&acme, body).unwrap().body;
-            assert!(
-                renewed.starts_with(r#"{"type":"a","webhooks_send":""#),
-                "{renewed}"
-            );
-            assert_eq!(head(&acme, &renewed).0, "a");
+            let renewed = renewed(&acme, body).unwrap();
+            let expected = r#"{"type":"a","webhooks_send":""#;
+            assert!(renewed.starts_with(expected), "{renewed}");
+            let draft = Draft::new(&acme, None, renewed);
+            assert_eq!(head(&acme, &draft).0, "a");
         }
-        assert!(
-            renew(&acme, "{}")
-                .unwrap()
-                .body
-                .starts_with(r#"{"webhooks_send":"#)
-        );
+        let empty = renewed(&acme, "{}").unwrap();
+        assert!(empty.starts_with(r#"{"webhooks_send":"#));
         for body in ["[]", "no json", "7"] {
-            assert!(renew(&acme, body).is_none(), "{body}");
+            assert!(renewed(&acme, body).is_none(), "{body}");
         }
+        // There it would become part of what names the type.
+        let by_name = provider(Envelope::new(Place::NameBeside("at".to_owned())));
+        assert!(renewed(&by_name, r#"{"at":1,"message":{}}"#).is_none());
+    }
+
+    #[test]
+    fn every_event_of_a_batch_becomes_another() {
+        let acme = provider(Envelope::new("/*/type").with_data("/*").with_batch("/*"));
+        let renewed = renewed(&acme, r#"[{"type":"a"},{"type":"a"}]"#).unwrap();
+        let items: Vec<serde_json::Value> = serde_json::from_str(&renewed).unwrap();
+        assert!(items[0]["webhooks_send"].is_string());
+        assert_ne!(items[0], items[1]);
     }
 }

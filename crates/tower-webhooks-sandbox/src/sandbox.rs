@@ -9,7 +9,9 @@ use std::{
 
 use axum::Router;
 use tokio::{net::TcpListener, task::JoinSet};
-use tower_webhooks_core::{Clock, Provider, SystemClock, providers};
+use tower_webhooks_core::{
+    Clock, Opener, Provider, SecretPair, Secrets, SetupError, SystemClock, providers,
+};
 
 use crate::{
     Application, Dispatch, NewRegistration, Registration, State, Trigger, TriggerError, api,
@@ -20,7 +22,7 @@ use crate::{
     event::Outgoing,
     limit::Limiter,
     registration::Book,
-    text::{new_key, rfc_3339},
+    text::{new_key, new_random, rfc_3339},
 };
 
 /// The provider's side: what is registered, what is sent, and what came of it.
@@ -76,6 +78,10 @@ pub enum SandboxError {
     /// There is no such provider.
     #[error("there is no provider {0}")]
     NoProvider(String),
+    /// The secret does not have the form that the provider's have, or this build
+    /// lacks the feature of its algorithm.
+    #[error("the secret: {0}")]
+    Secret(String),
     /// The scale is no number above 0.
     #[error("the time scale is {0}: give a number above 0")]
     TimeScale(f64),
@@ -232,12 +238,12 @@ impl Sandbox {
     ///
     /// # Errors
     ///
-    /// [`SandboxError`] when there is no such provider or application, or the
-    /// file cannot be written.
-    pub fn register(&self, new: NewRegistration) -> Result<Registration, SandboxError> {
-        if self.provider(&new.provider).is_none() {
+    /// [`SandboxError`] when there is no such provider or application, a secret
+    /// is none for this provider, or the file cannot be written.
+    pub fn register(&self, mut new: NewRegistration) -> Result<Registration, SandboxError> {
+        let Some(provider) = self.provider(&new.provider) else {
             return Err(SandboxError::NoProvider(new.provider));
-        }
+        };
         let application = match &new.application {
             Some(name) => self
                 .inner
@@ -248,7 +254,26 @@ impl Sandbox {
                 .ok_or_else(|| SandboxError::NoApplication(name.clone()))?,
             None => self.first_application(&new.provider),
         };
-        Ok(self.add(new, application)?)
+        let unfit = |error: SetupError| SandboxError::Secret(error.to_string());
+        let pair = match &new.secret {
+            Some(secret) => SecretPair::of_sender(&provider, secret),
+            None => SecretPair::generate(&provider, &new_random()),
+        };
+        let pair = pair.map_err(unfit)?;
+        let payload_secret = match provider.encryption() {
+            Some(encryption) if provider.needs_payload_secrets() => {
+                let text = match new.payload_secret.take() {
+                    Some(text) => text,
+                    None => encryption.new_secret(&new_random()).to_string(),
+                };
+                let secrets = Secrets::new(text.as_str()).map_err(|error| unfit(error.into()))?;
+                Opener::new(encryption, &secrets).map_err(unfit)?;
+                Some(text)
+            }
+            _ => None,
+        };
+        let made = new.register(application, String::new(), self.now_text());
+        Ok(self.keep_registration(made.with_pair(&pair, payload_secret))?)
     }
 
     /// The sandbox's own providers have an application that only the sandbox
@@ -260,6 +285,8 @@ impl Sandbox {
             .map_or_else(|| "sandbox".to_owned(), |known| known.name.clone())
     }
 
+    /// As a provider's own management API does, which takes and makes shared
+    /// secrets alone.
     pub(crate) fn add(
         &self,
         mut new: NewRegistration,
@@ -267,7 +294,10 @@ impl Sandbox {
     ) -> io::Result<Registration> {
         let secret = new.secret.take();
         let secret = secret.unwrap_or_else(|| format!("whsec_{}", new_key()));
-        let made = new.register(application, secret, self.now_text());
+        self.keep_registration(new.register(application, secret, self.now_text()))
+    }
+
+    fn keep_registration(&self, made: Registration) -> io::Result<Registration> {
         self.inner.book.change(|list| list.push(made.clone()))?;
         Ok(made)
     }

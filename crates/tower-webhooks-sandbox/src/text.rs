@@ -2,6 +2,7 @@
 
 use std::time::SystemTime;
 
+use http::HeaderValue;
 use jiff::{Timestamp, Unit};
 use uuid::Uuid;
 
@@ -14,6 +15,21 @@ pub(crate) fn new_id(prefix: &str) -> String {
 /// alike, so that it is a key in whatever form a scheme reads it.
 pub(crate) fn new_key() -> String {
     format!("{}{}", Uuid::new_v4().simple(), Uuid::new_v4().simple())
+}
+
+/// 32 bytes, of which nobody can guess 244 bits.
+pub(crate) fn new_random() -> [u8; 32] {
+    let mut random = [0; 32];
+    let (first, second) = random.split_at_mut(16);
+    first.copy_from_slice(Uuid::new_v4().as_bytes());
+    second.copy_from_slice(Uuid::new_v4().as_bytes());
+    random
+}
+
+/// A value that is sent once.
+pub(crate) fn new_nonce() -> HeaderValue {
+    let nonce = Uuid::new_v4().simple().to_string();
+    HeaderValue::try_from(nonce).unwrap_or(HeaderValue::from_static("0"))
 }
 
 /// The time in RFC 3339, to the millisecond.

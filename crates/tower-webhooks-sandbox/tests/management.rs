@@ -261,7 +261,7 @@ async fn cryptomates_purchases_are_authorized_cleared_and_refunded_in_that_order
     for dispatch in sandbox.dispatches() {
         sandbox.ended(&dispatch.id).await.unwrap();
     }
-    let deliveries = receiver.deliveries("cryptomate", "the-key");
+    let deliveries = receiver.deliveries(&sandbox.registrations()[0]);
     let types: Vec<_> = deliveries
         .iter()
         .map(|delivery| delivery.event().unwrap().event_type().as_str())
@@ -325,11 +325,9 @@ async fn a_decision_that_is_no_or_late_or_no_success_is_a_decline() {
 async fn m2ms_links_have_urls_of_their_own() {
     let (portal, own) = (Receiver::willing().await, Receiver::willing().await);
     let sandbox = sandbox();
-    let secret = sandbox
+    let registered = sandbox
         .register(NewRegistration::new("m2m", portal.url()))
-        .unwrap()
-        .secret()
-        .to_owned();
+        .unwrap();
     let path = "/m2m/partner/links";
     let body = json!({ "referenceId": "user_1", "callbackUrl": own.url() }).to_string();
     let (status, _, made) = call(&sandbox, "POST", path, &[M2M], &body).await;
@@ -350,7 +348,7 @@ async fn m2ms_links_have_urls_of_their_own() {
         assert_eq!(sandbox.ended(id).await.unwrap().state, State::Delivered);
     }
     assert_eq!((portal.count(), own.count()), (0, 2));
-    assert_eq!(own.deliveries("m2m", &secret).len(), 2);
+    assert_eq!(own.deliveries(&registered).len(), 2);
     assert!(
         own.bodies()
             .iter()

@@ -4,7 +4,7 @@ use std::{fmt, sync::Arc};
 
 use http::Extensions;
 use tower_webhooks_core::{Delivery, Text};
-use tower_webhooks_inbox::Work;
+use tower_webhooks_inbox::{EventSeq, Work};
 
 use crate::{HandlerError, transaction::Transaction};
 
@@ -30,6 +30,25 @@ impl Attempt {
     }
 }
 
+/// The lease that an attempt runs under: with the handler's name, what a statement
+/// names that completes the job in a transaction of the handler's own; see
+/// [the guide](crate::guide::more_than_one_machine#with-diesel-or-any-other-library).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Lease {
+    /// The event's number in the inbox.
+    pub seq: EventSeq,
+    /// Fences the lease: once another worker has the job, this is not its token any
+    /// more.
+    pub token: u64,
+}
+
+impl Lease {
+    pub(crate) fn new(seq: EventSeq, token: u64) -> Self {
+        Self { seq, token }
+    }
+}
+
 /// One event for one handler, as an attempt sees it. Cloning is cheap.
 ///
 /// Extractors ([`FromJob`](crate::FromJob)) take their part of it; a handler
@@ -44,6 +63,7 @@ pub(crate) struct Parts {
     pub(crate) event_id: Text,
     pub(crate) attempt: Attempt,
     pub(crate) extensions: Extensions,
+    pub(crate) lease: Option<Lease>,
     pub(crate) transaction: Transaction,
 }
 
@@ -83,6 +103,13 @@ impl Job {
     #[must_use]
     pub fn attempt(&self) -> Attempt {
         self.0.attempt
+    }
+
+    /// The lease that it runs under; `None` where no job is settled: in reply
+    /// handlers and, unless they say otherwise, in tests.
+    #[must_use]
+    pub fn lease(&self) -> Option<Lease> {
+        self.0.lease
     }
 
     /// What the worker was given for its handlers, by type.

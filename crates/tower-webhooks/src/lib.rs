@@ -47,7 +47,7 @@
 //!   and [`provider`] for the parts of its description.
 //! * [`testing`]: signed requests, a clock turned by hand, jobs for a handler
 //!   alone.
-//! * [`guide`]: tunnels, proxies, tenants, handshakes, rotation.
+//! * [`guide`]: invalid signatures, tunnels, proxies, tenants, handshakes, rotation.
 //!
 //! # Features
 //!
@@ -63,8 +63,9 @@
 //! | `ed25519` | Ed25519 signatures: Discord, Standard Webhooks with a public key |
 //! | `ecdsa` | ECDSA P-256 signatures: SendGrid |
 //! | `rsa` | RSA signatures: WeChat Pay |
-//! | `encryption` | handshakes that are encrypted: Lark. Encrypted events are kept, and not yet opened |
-//! | `inflate` | the core's part of bodies in gzip or deflate; the layer refuses them still |
+//! | `encryption` | encrypted payloads and handshakes: Lark, WeChat Pay, Devdraft in a form of ours |
+//! | `explain` | why a signature fails, for tests: [`guide::invalid_signature`] |
+//! | `inflate` | bodies in gzip or deflate, where the provider declares them |
 
 extern crate self as tower_webhooks;
 
@@ -94,7 +95,7 @@ pub mod worker;
 pub use ack::ack;
 pub use endpoint::Endpoint;
 pub use extract::{Event, EventRejection, FromJob};
-pub use job::{Attempt, Job};
+pub use job::{Attempt, Job, Lease};
 pub use layer::{
     endpoint_service::EndpointService, service::WebhookService, webhook_layer::WebhookLayer,
 };

@@ -204,6 +204,7 @@ impl fmt::Debug for HandlerError {
 #[must_use = "a completion does nothing unless the handler returns it"]
 pub struct Completion {
     work: Option<Work>,
+    by_statement: bool,
 }
 
 impl Completion {
@@ -214,7 +215,26 @@ impl Completion {
 
     /// A success that commits `work` with it.
     pub fn with_work(work: Work) -> Self {
-        Self { work: Some(work) }
+        Self {
+            work: Some(work),
+            by_statement: false,
+        }
+    }
+
+    /// A success that the handler has committed itself, with the statement that the
+    /// store documents, such as PostgreSQL's `webhooks.complete`; see
+    /// [the guide](crate::guide::more_than_one_machine#with-diesel-or-any-other-library). The worker
+    /// settles nothing then. A job that was not completed runs again when its lease
+    /// ends.
+    pub fn by_statement() -> Self {
+        Self {
+            work: None,
+            by_statement: true,
+        }
+    }
+
+    pub(crate) fn is_by_statement(&self) -> bool {
+        self.by_statement
     }
 
     pub(crate) fn into_work(self) -> Option<Work> {

@@ -31,6 +31,9 @@ use crate::{Inbox, MemoryInbox};
 /// # }
 /// ```
 ///
+/// The URL of a server also says which `schema=` the inbox is in, and `notify=off`
+/// behind PgBouncer in transaction mode: `postgres://db/app?schema=acme&notify=off`.
+///
 /// `Debug` leaves a server's address out: it may hold a password.
 #[derive(Clone, PartialEq, Eq)]
 #[non_exhaustive]

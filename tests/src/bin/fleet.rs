@@ -11,8 +11,8 @@ use std::{
 use axum::{Router, extract::State};
 use tokio::{net::TcpListener, time::sleep};
 use tower_webhooks::{
-    DeadJob, DoneJob, Endpoint, EventRouter, Handler as _, HandlerError, InboxPlace, Job, Retry,
-    Role, Secrets, Webhooks,
+    DeadJob, DoneJob, Endpoint, EventRouter, Handler as _, HandlerError, Inbox, InboxPlace, Job,
+    PostgresInbox, Retry, Role, Secrets, Webhooks,
     postgres::Tx,
     serve::{Server, health},
 };
@@ -42,7 +42,13 @@ async fn main() -> Result<(), AnyError> {
     let journal = Journal::open(&PathBuf::from(folder));
     let lease = milliseconds("LEASE_MS")?.unwrap_or(LEASE);
     let slots = env::var("SLOTS").map_or(Ok(SLOTS), |text| text.parse())?;
-    let inbox = InboxPlace::from_env("INBOX")?.open().await?;
+    let inbox: Box<dyn Inbox> = match milliseconds("OPEN_WAIT_MS")? {
+        None => InboxPlace::from_env("INBOX")?.open().await?,
+        Some(wait) => {
+            let inbox = PostgresInbox::builder(env::var("INBOX")?).with_open_wait(wait);
+            Box::new(inbox.open().await?)
+        }
+    };
 
     let retry = || Retry::fixed(Duration::from_millis(200)).max_attempts(MAX_ATTEMPTS);
     let orders = EventRouter::new()

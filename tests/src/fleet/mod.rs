@@ -11,7 +11,7 @@ mod script;
 use std::{collections::BTreeMap, path::PathBuf, sync::Arc, time::Duration};
 
 use tempfile::TempDir;
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, timeout_at};
 
 pub use self::{
     cluster::Cluster,
@@ -31,6 +31,7 @@ pub struct Fleet {
     program: PathBuf,
     journals: TempDir,
     started: u32,
+    gave_up: u32,
     killed: BTreeMap<u32, u64>,
 }
 
@@ -46,6 +47,7 @@ impl Fleet {
             program: PathBuf::from(program),
             journals: disk_folder(),
             started: 0,
+            gave_up: 0,
             killed: BTreeMap::new(),
         }
     }
@@ -60,11 +62,12 @@ impl Fleet {
         self.process("worker", &[]).await
     }
 
-    /// Another process, set up otherwise.
+    /// Another process, set up otherwise. One that gives up because its database is
+    /// away is started again, as a service manager would.
     ///
     /// # Panics
     ///
-    /// When it does not start.
+    /// When it does not start for another reason, or not within two minutes.
     pub async fn process(&mut self, role: &str, settings: &[(&str, &str)]) -> Receiver {
         self.started += 1;
         let inbox = self.cluster.url(&format!("{role}-{}", self.started));
@@ -76,7 +79,16 @@ impl Fleet {
             ("RUST_LOG", "warn,fleet=info"),
         ];
         environment.extend(settings);
-        Receiver::start_program(&self.program, SECRET, &environment).await
+        let until = Instant::now() + Duration::from_secs(120);
+        loop {
+            let begun = Receiver::begin(&self.program, SECRET, &environment);
+            match timeout_at(until, begun).await.expect("it starts") {
+                Ok(process) => return process,
+                Err(logged) if logged.contains("kind: Unavailable") => self.gave_up += 1,
+                Err(logged) => panic!("{role} did not start: {logged}"),
+            }
+            sleep(PAUSE).await;
+        }
     }
 
     /// Ends a process as a crash does.
@@ -94,6 +106,13 @@ impl Fleet {
     #[must_use]
     pub fn kills(&self) -> usize {
         self.killed.len()
+    }
+
+    /// How often a process gave up because its database was away, and was started
+    /// again.
+    #[must_use]
+    pub fn gave_up(&self) -> u32 {
+        self.gave_up
     }
 
     /// What they noted. Those that were not killed must have been stopped.
@@ -134,3 +153,6 @@ impl Fleet {
         }
     }
 }
+
+/// Before a process is started again.
+const PAUSE: Duration = Duration::from_millis(200);

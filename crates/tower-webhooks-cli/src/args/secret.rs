@@ -11,13 +11,10 @@ use crate::failure::Failure;
 /// What the environment's variable is called.
 const VARIABLE: &str = "WEBHOOK_SECRET";
 
-/// The same for what opens payloads.
-const PAYLOAD_VARIABLE: &str = "WEBHOOK_PAYLOAD_SECRET";
-
 /// What provider and receiver share.
 #[derive(Debug, clap::Args)]
 pub(crate) struct SecretArgs {
-    /// The secret as the provider shows it; `verify` takes it repeated, newest first.
+    /// The secret as the provider shows it, or of key pairs the own half; `verify` takes it repeated, newest first.
     ///
     /// Other users of the machine can see it in the list of processes. Without it and --secret-file
     /// the environment is read: WEBHOOK_SECRET or WEBHOOK_SECRET_FILE, then WEBHOOK_SECRET_PREVIOUS
@@ -33,7 +30,7 @@ pub(crate) struct SecretArgs {
 impl SecretArgs {
     /// All secrets, in the order in which they are tried.
     pub(crate) fn all(self) -> Result<Secrets, Failure> {
-        let files = self.secret_file.iter().map(|path| read(path));
+        let files = self.secret_file.iter().map(|path| read_secret(path));
         let mut given = self.secret.into_iter().map(Ok).chain(files);
         let secrets = match given.next() {
             None => Secrets::from_env(VARIABLE).map_err(|error| match error.kind() {
@@ -74,39 +71,8 @@ impl SecretArgs {
     }
 }
 
-/// What opens encrypted payloads.
-#[derive(Debug, clap::Args)]
-pub(crate) struct PayloadSecretArgs {
-    /// A file that holds a secret which opens the payloads of a provider that encrypts them;
-    /// repeated, newest first
-    ///
-    /// Without it the environment is read: WEBHOOK_PAYLOAD_SECRET or WEBHOOK_PAYLOAD_SECRET_FILE,
-    /// then with _PREVIOUS as for secrets.
-    #[arg(long, value_name = "FILE")]
-    payload_secret_file: Vec<PathBuf>,
-}
-
-impl PayloadSecretArgs {
-    /// All of them, in the order in which they are tried.
-    pub(crate) fn all(self) -> Result<Secrets, Failure> {
-        let mut files = self.payload_secret_file.iter();
-        let Some(first) = files.next() else {
-            return Secrets::from_env(PAYLOAD_VARIABLE).map_err(|error| match error.kind() {
-                SecretErrorKind::NotSet => Failure::usage(format!(
-                    "the provider encrypts its payloads: give --payload-secret-file, or set \
-                     {PAYLOAD_VARIABLE}"
-                )),
-                _ => Failure::usage(error),
-            });
-        };
-        let first = Secrets::new(read(first)?).map_err(Failure::usage)?;
-        files.try_fold(first, |secrets, path| {
-            secrets.with_previous(read(path)?).map_err(Failure::usage)
-        })
-    }
-}
-
-fn read(path: &Path) -> Result<String, Failure> {
+/// What a secret\'s file holds; one line end is removed from its end.
+pub(crate) fn read_secret(path: &Path) -> Result<String, Failure> {
     let mut text = fs::read_to_string(path).map_err(|error| {
         let path = path.display();
         Failure::usage(format!("the secret's file {path} cannot be read: {error}"))

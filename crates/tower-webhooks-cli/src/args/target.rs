@@ -35,10 +35,17 @@ impl TargetArgs {
     ///
     /// As text, since the provider signed its exact spelling.
     pub(crate) fn url(&self, scheme: &Scheme) -> Result<Option<&str>, Failure> {
-        match &self.url {
+        match self.given()? {
             None if scheme.needs_public_url() => {
                 Err(Failure::usage("this provider signs its URL: give --url"))
             }
+            given => Ok(given),
+        }
+    }
+
+    /// The request's URL, if one is given.
+    pub(crate) fn given(&self) -> Result<Option<&str>, Failure> {
+        match &self.url {
             None => Ok(None),
             Some(url) => match url.parse::<Uri>() {
                 Ok(uri) if uri.host().is_some() && uri.scheme().is_some() => Ok(Some(url)),

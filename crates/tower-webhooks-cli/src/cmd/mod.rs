@@ -2,6 +2,7 @@
 
 mod conform;
 mod inbox;
+mod listen;
 mod providers;
 mod register;
 mod sandbox;
@@ -21,6 +22,7 @@ pub(crate) enum Command {
     Sign(sign::Args),
     Verify(verify::Args),
     Send(send::Args),
+    Listen(listen::Args),
     Conform(conform::Args),
     Sandbox(sandbox::Args),
     Register(register::Args),
@@ -35,6 +37,7 @@ impl Command {
             Self::Sign(args) => sign::run(args, out),
             Self::Verify(args) => verify::run(args, out),
             Self::Send(args) => send::run(args, out),
+            Self::Listen(args) => listen::run(args, out),
             Self::Conform(args) => conform::run(args, out),
             Self::Sandbox(args) => sandbox::run(args, out),
             Self::Register(args) => register::run(args, out),

@@ -1,5 +1,6 @@
 //! Runs the command as a user does.
 
+pub(crate) mod flawed;
 pub(crate) mod inbox;
 pub(crate) mod receiver;
 
@@ -9,39 +10,8 @@ use std::{
     process::{Command, Stdio},
 };
 
-use tower_webhooks_core::{
-    Provider,
-    provider::{KeyEncoding, Locator, Place, Scheme, TimestampPlace},
-    providers,
-};
-
 /// What the command must never print, whatever goes wrong.
 pub(crate) const SECRET: &str = "swordfish-0123456789-swordfish-0123456789";
-
-/// The presets that the command signs for with any text as their secret, in the
-/// headers alone.
-pub(crate) fn signed_in_headers() -> impl Iterator<Item = Provider> {
-    let in_header = |place: &Place| matches!(place, Place::Header(_));
-    providers::all().into_iter().filter(move |provider| {
-        let (scheme, envelope) = (provider.scheme(), provider.envelope());
-        let by_text = match scheme {
-            Scheme::Hmac(hmac) => hmac.key().encoding() == KeyEncoding::Utf8,
-            Scheme::Token(_) => true,
-            _ => false,
-        };
-        let in_headers = scheme.header().is_some()
-            && !scheme
-                .timestamp()
-                .is_some_and(|rule| matches!(rule.place(), TimestampPlace::Pointer(_)));
-        let mut places = envelope.id().into_iter().flat_map(Locator::places);
-        by_text
-            && in_headers
-            && !scheme.needs_public_url()
-            && !envelope.is_batch()
-            && !envelope.event_type().places().any(in_header)
-            && !places.any(in_header)
-    })
-}
 
 /// How a run ended.
 #[derive(Debug)]
@@ -62,7 +32,12 @@ pub(crate) fn webhooks() -> Command {
     ] {
         command.env_remove(format!("WEBHOOK_{name}"));
     }
-    command.env_remove("INBOX");
+    command
+        .env_remove("INBOX")
+        .env_remove("WEBHOOK_PAYLOAD_SECRET")
+        .env_remove("WEBHOOK_PAYLOAD_SECRET_FILE")
+        .env_remove("WEBHOOK_HANDSHAKE_SECRET")
+        .env_remove("WEBHOOK_HANDSHAKE_SECRET_FILE");
     for name in [
         "CRYPTOMATE_API_KEY",
         "DEVDRAFT_CLIENT_KEY",

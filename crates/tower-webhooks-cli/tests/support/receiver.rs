@@ -2,6 +2,7 @@
 
 use std::{
     net::SocketAddr,
+    path::PathBuf,
     sync::{Arc, Mutex},
     time::SystemTime,
 };
@@ -9,7 +10,10 @@ use std::{
 use axum::{Router, body::Bytes, extract::State, http::HeaderMap, response::IntoResponse};
 use tower_webhooks_core::{Delivery, Head, Secrets, Verifier, providers};
 
-use super::SECRET;
+use super::{
+    SECRET,
+    flawed::{Flaw, Flawed},
+};
 
 /// What a receiver got.
 pub(crate) type Received = Arc<Mutex<Vec<(HeaderMap, Bytes)>>>;
@@ -53,6 +57,15 @@ impl Receiver {
         Self::serve("127.0.0.1:0".parse().unwrap(), app, Received::default())
     }
 
+    /// One that keeps what it gets in a folder, with a flaw.
+    pub(crate) fn flawed(flaw: Flaw, folder: PathBuf) -> Self {
+        Self::serve_with(
+            "127.0.0.1:0".parse().unwrap(),
+            || Flawed::open(flaw, folder).app(),
+            Received::default(),
+        )
+    }
+
     fn bind<A, F, R>(address: SocketAddr, answer: A) -> Self
     where
         A: Fn(HeaderMap) -> F + Clone + Send + Sync + 'static,
@@ -69,6 +82,11 @@ impl Receiver {
     }
 
     fn serve(address: SocketAddr, app: Router, received: Received) -> Self {
+        Self::serve_with(address, || app, received)
+    }
+
+    /// Makes the app inside of the runtime.
+    fn serve_with(address: SocketAddr, app: impl FnOnce() -> Router, received: Received) -> Self {
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(1)
             .enable_all()
@@ -78,6 +96,10 @@ impl Receiver {
             .block_on(tokio::net::TcpListener::bind(address))
             .unwrap();
         let address = listener.local_addr().unwrap();
+        let app = {
+            let _inside = runtime.enter();
+            app()
+        };
         runtime.spawn(async move { axum::serve(listener, app).await });
         Self {
             address,

@@ -271,6 +271,12 @@ impl Encryption {
         self.cipher
     }
 
+    /// Where the ciphertext lies: a JSON pointer.
+    #[must_use]
+    pub fn ciphertext(&self) -> &str {
+        &self.ciphertext
+    }
+
     /// What the plaintext is.
     #[must_use]
     pub const fn opens(&self) -> Opens {

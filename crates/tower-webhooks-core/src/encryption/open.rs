@@ -13,6 +13,8 @@ use crate::{
     Secret, SecretErrorKind, Secrets, SetupError, Unusable,
     encoding::Encoding,
     pointers::{self, Value},
+    provider::KeyEncoding,
+    secret::WHSEC,
 };
 
 /// Decrypts the payloads of one endpoint.
@@ -185,6 +187,25 @@ impl Encryption {
             std::cmp::Ordering::Equal => Ok(key),
             std::cmp::Ordering::Greater => Err(SecretErrorKind::TooLong.into()),
         }
+    }
+
+    /// Makes up a secret that opens payloads, in the form that the provider
+    /// wants. `random` are 32 bytes that nobody can guess; where the key is the
+    /// text itself, it is hexadecimal.
+    #[must_use]
+    pub fn new_secret(&self, random: &[u8; 32]) -> Zeroizing<String> {
+        let bytes = self.cipher.key_bytes();
+        let key = random.get(..bytes).unwrap_or(random.as_slice());
+        Zeroizing::new(match self.key.encoding() {
+            KeyEncoding::Base64 => Encoding::Base64.encode(key),
+            KeyEncoding::Hex => Encoding::Hex.encode(key),
+            KeyEncoding::Whsec => format!("{WHSEC}{}", Encoding::Base64.encode(key)),
+            KeyEncoding::Pem | KeyEncoding::Utf8 | KeyEncoding::Whpk => {
+                let mut text = Encoding::Hex.encode(key);
+                text.truncate(bytes);
+                text
+            }
+        })
     }
 
     /// Encrypts as the provider does. `plaintext` is what was encrypted, and the

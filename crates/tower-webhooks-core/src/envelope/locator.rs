@@ -57,6 +57,12 @@ impl Locator {
         }
     }
 
+    /// The parts that are joined, in order: one where nothing is.
+    #[must_use]
+    pub fn parts(&self) -> &[LocatorPart] {
+        &self.parts
+    }
+
     /// Every place that is looked at, in order.
     pub fn places(&self) -> impl Iterator<Item = &Place> {
         self.parts.iter().flat_map(|part| &part.any)
@@ -72,6 +78,12 @@ impl LocatorPart {
             any: places.into_iter().map(Into::into).collect(),
             lower_case: false,
         }
+    }
+
+    /// The places that are looked at, in order.
+    #[must_use]
+    pub fn places(&self) -> &[Place] {
+        &self.any
     }
 
     /// Turns what is found into lower case.

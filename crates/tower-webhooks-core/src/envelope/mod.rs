@@ -174,6 +174,13 @@ impl Envelope {
         self.data.batch.is_some()
     }
 
+    /// The list whose elements are the events, where a delivery holds several: a
+    /// JSON pointer that ends in `/*`.
+    #[must_use]
+    pub fn batch(&self) -> Option<&str> {
+        self.data.batch.as_deref()
+    }
+
     /// Where the type lies.
     #[must_use]
     pub const fn event_type(&self) -> &Locator {

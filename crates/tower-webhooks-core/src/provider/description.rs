@@ -126,6 +126,14 @@ impl Provider {
         self
     }
 
+    /// As it would be if it encrypted nothing: what reads a payload before it is
+    /// sealed.
+    #[must_use]
+    pub fn without_encryption(mut self) -> Self {
+        self.0.encryption = None;
+        self
+    }
+
     /// Says how its bodies may be compressed. The default is not at all.
     #[must_use]
     pub fn with_compression(mut self, compression: Compression) -> Self {

@@ -75,6 +75,12 @@ pub fn adyen() -> Provider {
     .with_source("github.com/Adyen/adyen-node-api-library and adyen-java-api-library, read 2026-11-22 from stored copies")
     .with_events(Events::open([
         EventInfo::new("AUTHORISATION", AUTHORISATION),
+        EventInfo::new("CAPTURE", CAPTURE),
+        EventInfo::new("CAPTURE_FAILED", CAPTURE_FAILED),
+        EventInfo::new("REFUND", REFUND),
+        EventInfo::new("REFUND_FAILED", REFUND_FAILED),
+        EventInfo::new("CANCELLATION", CANCELLATION),
+        EventInfo::new("CHARGEBACK", CHARGEBACK),
     ]))
     .with_answers(Answers::new(Answer::text(200, "[accepted]"), Answer::default()))
     .with_not_covered([
@@ -89,3 +95,15 @@ pub fn adyen() -> Provider {
 }
 
 const AUTHORISATION: &str = r#"{"live":"false","notificationItems":[{"NotificationRequestItem":{"eventCode":"AUTHORISATION","success":"true","eventDate":"2026-03-02T10:30:00+01:00","merchantAccountCode":"TestMerchant","pspReference":"7914073381342284","originalReference":"","merchantReference":"order-1","amount":{"value":1130,"currency":"EUR"},"paymentMethod":"visa","additionalData":{"hmacSignature":""}}}]}"#;
+
+const CAPTURE: &str = r#"{"live":"false","notificationItems":[{"NotificationRequestItem":{"eventCode":"CAPTURE","success":"true","eventDate":"2026-03-02T10:30:00+01:00","merchantAccountCode":"TestMerchant","pspReference":"8825408195409505","originalReference":"7914073381342284","merchantReference":"order-1","amount":{"value":1130,"currency":"EUR"},"paymentMethod":"visa","additionalData":{"hmacSignature":""}}}]}"#;
+
+const CAPTURE_FAILED: &str = r#"{"live":"false","notificationItems":[{"NotificationRequestItem":{"eventCode":"CAPTURE_FAILED","success":"true","eventDate":"2026-03-02T10:30:00+01:00","merchantAccountCode":"TestMerchant","pspReference":"8825408195409505","originalReference":"7914073381342284","merchantReference":"order-1","amount":{"value":1130,"currency":"EUR"},"paymentMethod":"visa","additionalData":{"hmacSignature":""}}}]}"#;
+
+const REFUND: &str = r#"{"live":"false","notificationItems":[{"NotificationRequestItem":{"eventCode":"REFUND","success":"true","eventDate":"2026-03-02T10:30:00+01:00","merchantAccountCode":"TestMerchant","pspReference":"8825408195409505","originalReference":"7914073381342284","merchantReference":"order-1","amount":{"value":1130,"currency":"EUR"},"paymentMethod":"visa","additionalData":{"hmacSignature":""}}}]}"#;
+
+const REFUND_FAILED: &str = r#"{"live":"false","notificationItems":[{"NotificationRequestItem":{"eventCode":"REFUND_FAILED","success":"true","eventDate":"2026-03-02T10:30:00+01:00","merchantAccountCode":"TestMerchant","pspReference":"8825408195409505","originalReference":"7914073381342284","merchantReference":"order-1","amount":{"value":1130,"currency":"EUR"},"paymentMethod":"visa","additionalData":{"hmacSignature":""}}}]}"#;
+
+const CANCELLATION: &str = r#"{"live":"false","notificationItems":[{"NotificationRequestItem":{"eventCode":"CANCELLATION","success":"true","eventDate":"2026-03-02T10:30:00+01:00","merchantAccountCode":"TestMerchant","pspReference":"8825408195409505","originalReference":"7914073381342284","merchantReference":"order-1","amount":{"value":1130,"currency":"EUR"},"paymentMethod":"visa","additionalData":{"hmacSignature":""}}}]}"#;
+
+const CHARGEBACK: &str = r#"{"live":"false","notificationItems":[{"NotificationRequestItem":{"eventCode":"CHARGEBACK","success":"true","eventDate":"2026-03-02T10:30:00+01:00","merchantAccountCode":"TestMerchant","pspReference":"8825408195409505","originalReference":"7914073381342284","merchantReference":"order-1","amount":{"value":1130,"currency":"EUR"},"paymentMethod":"visa","additionalData":{"hmacSignature":""}}}]}"#;

@@ -39,6 +39,11 @@ pub fn coinbase_commerce() -> Provider {
     .with_source("github.com/coinbase/coinbase-commerce-node and github.com/hookdeck/webhook-skills, read 2026-11-22 from stored copies")
     .with_events(Events::open([
         EventInfo::new("charge:confirmed", CHARGE_CONFIRMED),
+        EventInfo::new("charge:created", CHARGE_CREATED),
+        EventInfo::new("charge:pending", CHARGE_PENDING),
+        EventInfo::new("charge:failed", CHARGE_FAILED),
+        EventInfo::new("charge:delayed", CHARGE_DELAYED),
+        EventInfo::new("charge:resolved", CHARGE_RESOLVED),
     ]))
     .with_not_covered([
         "the time of sending: a captured delivery stays valid for as long as its secret does",
@@ -48,3 +53,13 @@ pub fn coinbase_commerce() -> Provider {
 }
 
 const CHARGE_CONFIRMED: &str = r#"{"id":"24934862-d980-46cb-9402-43c81b0cabd5","scheduled_for":"2026-03-02T10:30:00Z","event":{"id":"053b96aa-868f-4d8f-8ac6-6b96644da340","resource":"event","type":"charge:confirmed","api_version":"2018-03-22","created_at":"2026-03-02T10:30:00Z","data":{"id":"2aee9dd1-67b8-43ef-8dfe-977959850f27","code":"XA6G6ZFR"}}}"#;
+
+const CHARGE_CREATED: &str = r#"{"id":"24934862-d980-46cb-9402-43c81b0cabd5","scheduled_for":"2026-03-02T10:30:00Z","event":{"id":"053b96aa-868f-4d8f-8ac6-6b96644da340","resource":"event","type":"charge:created","api_version":"2018-03-22","created_at":"2026-03-02T10:30:00Z","data":{"id":"2aee9dd1-67b8-43ef-8dfe-977959850f27","code":"XA6G6ZFR","timeline":[{"status":"NEW","time":"2026-03-02T10:30:00Z"}]}}}"#;
+
+const CHARGE_PENDING: &str = r#"{"id":"24934862-d980-46cb-9402-43c81b0cabd5","scheduled_for":"2026-03-02T10:30:00Z","event":{"id":"053b96aa-868f-4d8f-8ac6-6b96644da340","resource":"event","type":"charge:pending","api_version":"2018-03-22","created_at":"2026-03-02T10:30:00Z","data":{"id":"2aee9dd1-67b8-43ef-8dfe-977959850f27","code":"XA6G6ZFR","timeline":[{"status":"PENDING","time":"2026-03-02T10:30:00Z"}]}}}"#;
+
+const CHARGE_FAILED: &str = r#"{"id":"24934862-d980-46cb-9402-43c81b0cabd5","scheduled_for":"2026-03-02T10:30:00Z","event":{"id":"053b96aa-868f-4d8f-8ac6-6b96644da340","resource":"event","type":"charge:failed","api_version":"2018-03-22","created_at":"2026-03-02T10:30:00Z","data":{"id":"2aee9dd1-67b8-43ef-8dfe-977959850f27","code":"XA6G6ZFR","timeline":[{"status":"EXPIRED","time":"2026-03-02T10:30:00Z"}]}}}"#;
+
+const CHARGE_DELAYED: &str = r#"{"id":"24934862-d980-46cb-9402-43c81b0cabd5","scheduled_for":"2026-03-02T10:30:00Z","event":{"id":"053b96aa-868f-4d8f-8ac6-6b96644da340","resource":"event","type":"charge:delayed","api_version":"2018-03-22","created_at":"2026-03-02T10:30:00Z","data":{"id":"2aee9dd1-67b8-43ef-8dfe-977959850f27","code":"XA6G6ZFR","timeline":[{"status":"UNRESOLVED","time":"2026-03-02T10:30:00Z"}]}}}"#;
+
+const CHARGE_RESOLVED: &str = r#"{"id":"24934862-d980-46cb-9402-43c81b0cabd5","scheduled_for":"2026-03-02T10:30:00Z","event":{"id":"053b96aa-868f-4d8f-8ac6-6b96644da340","resource":"event","type":"charge:resolved","api_version":"2018-03-22","created_at":"2026-03-02T10:30:00Z","data":{"id":"2aee9dd1-67b8-43ef-8dfe-977959850f27","code":"XA6G6ZFR","timeline":[{"status":"RESOLVED","time":"2026-03-02T10:30:00Z"}]}}}"#;

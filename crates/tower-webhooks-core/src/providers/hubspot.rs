@@ -57,6 +57,13 @@ pub fn hubspot() -> Provider {
     .with_source("github.com/HubSpot/hubspot-api-nodejs and github.com/hookdeck/webhook-skills, read 2026-11-22 from stored copies")
     .with_events(Events::open([
         EventInfo::new("contact.creation", CONTACT_CREATION),
+        EventInfo::new("contact.propertyChange", CONTACT_PROPERTY_CHANGE),
+        EventInfo::new("contact.deletion", CONTACT_DELETION),
+        EventInfo::new("company.creation", COMPANY_CREATION),
+        EventInfo::new("company.propertyChange", COMPANY_PROPERTY_CHANGE),
+        EventInfo::new("deal.creation", DEAL_CREATION),
+        EventInfo::new("deal.propertyChange", DEAL_PROPERTY_CHANGE),
+        EventInfo::new("ticket.creation", TICKET_CREATION),
     ]))
     .with_not_covered(["all other headers"])
     .with_assumptions([
@@ -66,3 +73,17 @@ pub fn hubspot() -> Provider {
 }
 
 const CONTACT_CREATION: &str = r#"[{"eventId":1,"subscriptionId":12345,"portalId":62515,"appId":54321,"occurredAt":1772447400000,"subscriptionType":"contact.creation","attemptNumber":0,"objectId":123,"changeSource":"CRM","changeFlag":"NEW"}]"#;
+
+const CONTACT_PROPERTY_CHANGE: &str = r#"[{"eventId":1,"subscriptionId":12345,"portalId":62515,"appId":54321,"occurredAt":1772447400000,"subscriptionType":"contact.propertyChange","attemptNumber":0,"objectId":123,"changeSource":"CRM","propertyName":"name","propertyValue":"Acme"}]"#;
+
+const CONTACT_DELETION: &str = r#"[{"eventId":1,"subscriptionId":12345,"portalId":62515,"appId":54321,"occurredAt":1772447400000,"subscriptionType":"contact.deletion","attemptNumber":0,"objectId":123,"changeSource":"CRM"}]"#;
+
+const COMPANY_CREATION: &str = r#"[{"eventId":1,"subscriptionId":12345,"portalId":62515,"appId":54321,"occurredAt":1772447400000,"subscriptionType":"company.creation","attemptNumber":0,"objectId":123,"changeSource":"CRM","changeFlag":"NEW"}]"#;
+
+const COMPANY_PROPERTY_CHANGE: &str = r#"[{"eventId":1,"subscriptionId":12345,"portalId":62515,"appId":54321,"occurredAt":1772447400000,"subscriptionType":"company.propertyChange","attemptNumber":0,"objectId":123,"changeSource":"CRM","propertyName":"name","propertyValue":"Acme"}]"#;
+
+const DEAL_CREATION: &str = r#"[{"eventId":1,"subscriptionId":12345,"portalId":62515,"appId":54321,"occurredAt":1772447400000,"subscriptionType":"deal.creation","attemptNumber":0,"objectId":123,"changeSource":"CRM","changeFlag":"NEW"}]"#;
+
+const DEAL_PROPERTY_CHANGE: &str = r#"[{"eventId":1,"subscriptionId":12345,"portalId":62515,"appId":54321,"occurredAt":1772447400000,"subscriptionType":"deal.propertyChange","attemptNumber":0,"objectId":123,"changeSource":"CRM","propertyName":"dealstage","propertyValue":"closedwon"}]"#;
+
+const TICKET_CREATION: &str = r#"[{"eventId":1,"subscriptionId":12345,"portalId":62515,"appId":54321,"occurredAt":1772447400000,"subscriptionType":"ticket.creation","attemptNumber":0,"objectId":123,"changeSource":"CRM","changeFlag":"NEW"}]"#;

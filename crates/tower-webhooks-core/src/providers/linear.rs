@@ -51,6 +51,10 @@ pub fn linear() -> Provider {
     .with_source("github.com/hookdeck/webhook-skills, skills/linear-webhooks, read 2026-11-22 from a stored copy")
     .with_events(Events::open([
         EventInfo::new("Issue.create", ISSUE_CREATE),
+        EventInfo::new("Issue.update", ISSUE_UPDATE),
+        EventInfo::new("Issue.remove", ISSUE_REMOVE),
+        EventInfo::new("Comment.create", COMMENT_CREATE),
+        EventInfo::new("Project.create", PROJECT_CREATE),
     ]))
     .with_not_covered([
         "Linear-Delivery, the id: it can be changed by who captured a request",
@@ -64,3 +68,11 @@ pub fn linear() -> Provider {
 }
 
 const ISSUE_CREATE: &str = r#"{"action":"create","type":"Issue","createdAt":"2026-03-02T10:30:00.000Z","data":{"id":"1","title":"Fix login"},"url":"https://linear.app/acme/issue/ENG-1","webhookId":"w1","webhookTimestamp":1772447400000,"organizationId":"o1"}"#;
+
+const ISSUE_UPDATE: &str = r#"{"action":"update","type":"Issue","createdAt":"2026-03-02T10:30:00.000Z","data":{"id":"1","title":"Fix login"},"url":"https://linear.app/acme/issue/ENG-1","webhookId":"w1","webhookTimestamp":1772447400000,"organizationId":"o1","updatedFrom":{"title":"Old title"}}"#;
+
+const ISSUE_REMOVE: &str = r#"{"action":"remove","type":"Issue","createdAt":"2026-03-02T10:30:00.000Z","data":{"id":"1","title":"Fix login"},"url":"https://linear.app/acme/issue/ENG-1","webhookId":"w1","webhookTimestamp":1772447400000,"organizationId":"o1"}"#;
+
+const COMMENT_CREATE: &str = r#"{"action":"create","type":"Comment","createdAt":"2026-03-02T10:30:00.000Z","data":{"id":"1","body":"Done"},"url":"https://linear.app/acme","webhookId":"w1","webhookTimestamp":1772447400000,"organizationId":"o1"}"#;
+
+const PROJECT_CREATE: &str = r#"{"action":"create","type":"Project","createdAt":"2026-03-02T10:30:00.000Z","data":{"id":"1","name":"Shop"},"url":"https://linear.app/acme","webhookId":"w1","webhookTimestamp":1772447400000,"organizationId":"o1"}"#;

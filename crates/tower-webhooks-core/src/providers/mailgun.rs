@@ -40,6 +40,13 @@ pub fn mailgun() -> Provider {
     .with_source("github.com/mailgun/mailgun-go and github.com/hookdeck/webhook-skills, read 2026-11-22 from stored copies")
     .with_events(Events::open([
         EventInfo::new("delivered", DELIVERED),
+        EventInfo::new("accepted", ACCEPTED),
+        EventInfo::new("rejected", REJECTED),
+        EventInfo::new("failed", FAILED),
+        EventInfo::new("opened", OPENED),
+        EventInfo::new("clicked", CLICKED),
+        EventInfo::new("unsubscribed", UNSUBSCRIBED),
+        EventInfo::new("complained", COMPLAINED),
     ]))
     .with_not_covered([
         "the event itself: only a time and a token are signed",
@@ -53,3 +60,17 @@ pub fn mailgun() -> Provider {
 }
 
 const DELIVERED: &str = r#"{"signature":{"timestamp":"1772447400","token":"a8ce0edb2dd8301dee6c2405235584e45aa91d1e9f979f3de0","signature":""},"event-data":{"event":"delivered","id":"CPgfbmQMTCKtHW6uIWtuVe","timestamp":1772447400.873676,"recipient":"alice@example.com"}}"#;
+
+const ACCEPTED: &str = r#"{"signature":{"timestamp":"1772447400","token":"a8ce0edb2dd8301dee6c2405235584e45aa91d1e9f979f3de0","signature":""},"event-data":{"event":"accepted","id":"CPgfbmQMTCKtHW6uIWtuVe","timestamp":1772447400.873676,"recipient":"alice@example.com"}}"#;
+
+const REJECTED: &str = r#"{"signature":{"timestamp":"1772447400","token":"a8ce0edb2dd8301dee6c2405235584e45aa91d1e9f979f3de0","signature":""},"event-data":{"event":"rejected","id":"CPgfbmQMTCKtHW6uIWtuVe","timestamp":1772447400.873676,"recipient":"alice@example.com","reject":{"reason":"Suppressed"}}}"#;
+
+const FAILED: &str = r#"{"signature":{"timestamp":"1772447400","token":"a8ce0edb2dd8301dee6c2405235584e45aa91d1e9f979f3de0","signature":""},"event-data":{"event":"failed","id":"CPgfbmQMTCKtHW6uIWtuVe","timestamp":1772447400.873676,"recipient":"alice@example.com","severity":"permanent","delivery-status":{"code":550}}}"#;
+
+const OPENED: &str = r#"{"signature":{"timestamp":"1772447400","token":"a8ce0edb2dd8301dee6c2405235584e45aa91d1e9f979f3de0","signature":""},"event-data":{"event":"opened","id":"CPgfbmQMTCKtHW6uIWtuVe","timestamp":1772447400.873676,"recipient":"alice@example.com","ip":"192.0.2.1"}}"#;
+
+const CLICKED: &str = r#"{"signature":{"timestamp":"1772447400","token":"a8ce0edb2dd8301dee6c2405235584e45aa91d1e9f979f3de0","signature":""},"event-data":{"event":"clicked","id":"CPgfbmQMTCKtHW6uIWtuVe","timestamp":1772447400.873676,"recipient":"alice@example.com","ip":"192.0.2.1","url":"https://shop.example"}}"#;
+
+const UNSUBSCRIBED: &str = r#"{"signature":{"timestamp":"1772447400","token":"a8ce0edb2dd8301dee6c2405235584e45aa91d1e9f979f3de0","signature":""},"event-data":{"event":"unsubscribed","id":"CPgfbmQMTCKtHW6uIWtuVe","timestamp":1772447400.873676,"recipient":"alice@example.com","tags":[]}}"#;
+
+const COMPLAINED: &str = r#"{"signature":{"timestamp":"1772447400","token":"a8ce0edb2dd8301dee6c2405235584e45aa91d1e9f979f3de0","signature":""},"event-data":{"event":"complained","id":"CPgfbmQMTCKtHW6uIWtuVe","timestamp":1772447400.873676,"recipient":"alice@example.com"}}"#;

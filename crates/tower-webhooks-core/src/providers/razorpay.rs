@@ -38,6 +38,15 @@ pub fn razorpay() -> Provider {
     .with_source("github.com/razorpay/razorpay-node and github.com/hookdeck/webhook-skills, read 2026-11-22 from stored copies")
     .with_events(Events::open([
         EventInfo::new("payment.captured", PAYMENT_CAPTURED),
+        EventInfo::new("payment.authorized", PAYMENT_AUTHORIZED),
+        EventInfo::new("payment.failed", PAYMENT_FAILED),
+        EventInfo::new("order.paid", ORDER_PAID),
+        EventInfo::new("refund.created", REFUND_CREATED),
+        EventInfo::new("refund.processed", REFUND_PROCESSED),
+        EventInfo::new("refund.failed", REFUND_FAILED),
+        EventInfo::new("subscription.activated", SUBSCRIPTION_ACTIVATED),
+        EventInfo::new("subscription.charged", SUBSCRIPTION_CHARGED),
+        EventInfo::new("subscription.cancelled", SUBSCRIPTION_CANCELLED),
     ]))
     .with_not_covered([
         "the time of sending: a captured delivery stays valid for as long as its secret does",
@@ -50,3 +59,21 @@ pub fn razorpay() -> Provider {
 }
 
 const PAYMENT_CAPTURED: &str = r#"{"entity":"event","account_id":"acc_1","event":"payment.captured","contains":["payment"],"payload":{"payment":{"entity":{"id":"pay_1","amount":5000,"currency":"INR","status":"captured"}}},"created_at":1772447400}"#;
+
+const PAYMENT_AUTHORIZED: &str = r#"{"entity":"event","account_id":"acc_1","event":"payment.authorized","contains":["payment"],"payload":{"payment":{"entity":{"id":"pay_1","amount":5000,"currency":"INR","status":"authorized"}}},"created_at":1772447400}"#;
+
+const PAYMENT_FAILED: &str = r#"{"entity":"event","account_id":"acc_1","event":"payment.failed","contains":["payment"],"payload":{"payment":{"entity":{"id":"pay_1","amount":5000,"currency":"INR","status":"failed"}}},"created_at":1772447400}"#;
+
+const ORDER_PAID: &str = r#"{"entity":"event","account_id":"acc_1","event":"order.paid","contains":["order"],"payload":{"order":{"entity":{"id":"order_1","amount":5000,"currency":"INR"}}},"created_at":1772447400}"#;
+
+const REFUND_CREATED: &str = r#"{"entity":"event","account_id":"acc_1","event":"refund.created","contains":["refund"],"payload":{"refund":{"entity":{"id":"rfnd_1","amount":5000,"currency":"INR"}}},"created_at":1772447400}"#;
+
+const REFUND_PROCESSED: &str = r#"{"entity":"event","account_id":"acc_1","event":"refund.processed","contains":["refund"],"payload":{"refund":{"entity":{"id":"rfnd_1","amount":5000,"currency":"INR"}}},"created_at":1772447400}"#;
+
+const REFUND_FAILED: &str = r#"{"entity":"event","account_id":"acc_1","event":"refund.failed","contains":["refund"],"payload":{"refund":{"entity":{"id":"rfnd_1","amount":5000,"currency":"INR"}}},"created_at":1772447400}"#;
+
+const SUBSCRIPTION_ACTIVATED: &str = r#"{"entity":"event","account_id":"acc_1","event":"subscription.activated","contains":["subscription"],"payload":{"subscription":{"entity":{"id":"sub_1"}}},"created_at":1772447400}"#;
+
+const SUBSCRIPTION_CHARGED: &str = r#"{"entity":"event","account_id":"acc_1","event":"subscription.charged","contains":["subscription"],"payload":{"subscription":{"entity":{"id":"sub_1"}}},"created_at":1772447400}"#;
+
+const SUBSCRIPTION_CANCELLED: &str = r#"{"entity":"event","account_id":"acc_1","event":"subscription.cancelled","contains":["subscription"],"payload":{"subscription":{"entity":{"id":"sub_1"}}},"created_at":1772447400}"#;

@@ -50,6 +50,13 @@ pub fn sendgrid() -> Provider {
     .with_source("github.com/sendgrid/sendgrid-nodejs and sendgrid-python, read 2026-11-22 from stored copies")
     .with_events(Events::open([
         EventInfo::new("delivered", DELIVERED),
+        EventInfo::new("processed", PROCESSED),
+        EventInfo::new("deferred", DEFERRED),
+        EventInfo::new("bounce", BOUNCE),
+        EventInfo::new("dropped", DROPPED),
+        EventInfo::new("open", OPEN),
+        EventInfo::new("click", CLICK),
+        EventInfo::new("unsubscribe", UNSUBSCRIBE),
     ]))
     .with_not_covered(["all other headers, the method and the URL"])
     .with_assumptions([
@@ -59,3 +66,17 @@ pub fn sendgrid() -> Provider {
 }
 
 const DELIVERED: &str = r#"[{"email":"user@example.com","timestamp":1772447400,"event":"delivered","sg_event_id":"WTJmMTYyNDUtMzQ2MC00YzY4","sg_message_id":"14c5d75ce93.dfd.64b469"}]"#;
+
+const PROCESSED: &str = r#"[{"email":"user@example.com","timestamp":1772447400,"event":"processed","sg_event_id":"WTJmMTYyNDUtMzQ2MC00YzY4","sg_message_id":"14c5d75ce93.dfd.64b469"}]"#;
+
+const DEFERRED: &str = r#"[{"email":"user@example.com","timestamp":1772447400,"event":"deferred","sg_event_id":"WTJmMTYyNDUtMzQ2MC00YzY4","sg_message_id":"14c5d75ce93.dfd.64b469"}]"#;
+
+const BOUNCE: &str = r#"[{"email":"user@example.com","timestamp":1772447400,"event":"bounce","sg_event_id":"WTJmMTYyNDUtMzQ2MC00YzY4","sg_message_id":"14c5d75ce93.dfd.64b469","reason":"550 unknown user"}]"#;
+
+const DROPPED: &str = r#"[{"email":"user@example.com","timestamp":1772447400,"event":"dropped","sg_event_id":"WTJmMTYyNDUtMzQ2MC00YzY4","sg_message_id":"14c5d75ce93.dfd.64b469","reason":"Bounced Address"}]"#;
+
+const OPEN: &str = r#"[{"email":"user@example.com","timestamp":1772447400,"event":"open","sg_event_id":"WTJmMTYyNDUtMzQ2MC00YzY4","sg_message_id":"14c5d75ce93.dfd.64b469"}]"#;
+
+const CLICK: &str = r#"[{"email":"user@example.com","timestamp":1772447400,"event":"click","sg_event_id":"WTJmMTYyNDUtMzQ2MC00YzY4","sg_message_id":"14c5d75ce93.dfd.64b469","url":"https://shop.example"}]"#;
+
+const UNSUBSCRIBE: &str = r#"[{"email":"user@example.com","timestamp":1772447400,"event":"unsubscribe","sg_event_id":"WTJmMTYyNDUtMzQ2MC00YzY4","sg_message_id":"14c5d75ce93.dfd.64b469"}]"#;

@@ -41,6 +41,13 @@ pub fn square() -> Provider {
     .with_source("github.com/square/square-nodejs-sdk and github.com/hookdeck/webhook-skills, read 2026-11-22 from stored copies")
     .with_events(Events::open([
         EventInfo::new("payment.updated", PAYMENT_UPDATED),
+        EventInfo::new("payment.created", PAYMENT_CREATED),
+        EventInfo::new("refund.created", REFUND_CREATED),
+        EventInfo::new("refund.updated", REFUND_UPDATED),
+        EventInfo::new("invoice.payment_made", INVOICE_PAYMENT_MADE),
+        EventInfo::new("order.created", ORDER_CREATED),
+        EventInfo::new("order.updated", ORDER_UPDATED),
+        EventInfo::new("customer.created", CUSTOMER_CREATED),
     ]))
     .with_retries(Retries::default().with_afterwards("after 24 h the event is dropped"))
     .with_not_covered([
@@ -51,3 +58,17 @@ pub fn square() -> Provider {
 }
 
 const PAYMENT_UPDATED: &str = r#"{"merchant_id":"6SSW7HV8K2ST5","type":"payment.updated","event_id":"6a8f5f28-54a1-4eb0-a98a-3111513fd4fc","created_at":"2026-03-02T10:30:00.308Z","data":{"type":"payment","id":"KkAkhdMsgzn59SM8A89WgKwekxLZY","object":{"payment":{"id":"KkAkhdMsgzn59SM8A89WgKwekxLZY","status":"COMPLETED"}}}}"#;
+
+const PAYMENT_CREATED: &str = r#"{"merchant_id":"6SSW7HV8K2ST5","type":"payment.created","event_id":"6a8f5f28-54a1-4eb0-a98a-3111513fd4fc","created_at":"2026-03-02T10:30:00.308Z","data":{"type":"payment","id":"KkAkhdMsgzn59SM8A89WgKwekxLZY","object":{"payment":{"id":"KkAkhdMsgzn59SM8A89WgKwekxLZY","status":"APPROVED"}}}}"#;
+
+const REFUND_CREATED: &str = r#"{"merchant_id":"6SSW7HV8K2ST5","type":"refund.created","event_id":"6a8f5f28-54a1-4eb0-a98a-3111513fd4fc","created_at":"2026-03-02T10:30:00.308Z","data":{"type":"refund","id":"bP9mAsEMYPUGjjGNaNO5ZDVyLhSZY","object":{}}}"#;
+
+const REFUND_UPDATED: &str = r#"{"merchant_id":"6SSW7HV8K2ST5","type":"refund.updated","event_id":"6a8f5f28-54a1-4eb0-a98a-3111513fd4fc","created_at":"2026-03-02T10:30:00.308Z","data":{"type":"refund","id":"bP9mAsEMYPUGjjGNaNO5ZDVyLhSZY","object":{}}}"#;
+
+const INVOICE_PAYMENT_MADE: &str = r#"{"merchant_id":"6SSW7HV8K2ST5","type":"invoice.payment_made","event_id":"6a8f5f28-54a1-4eb0-a98a-3111513fd4fc","created_at":"2026-03-02T10:30:00.308Z","data":{"type":"invoice","id":"bP9mAsEMYPUGjjGNaNO5ZDVyLhSZY","object":{}}}"#;
+
+const ORDER_CREATED: &str = r#"{"merchant_id":"6SSW7HV8K2ST5","type":"order.created","event_id":"6a8f5f28-54a1-4eb0-a98a-3111513fd4fc","created_at":"2026-03-02T10:30:00.308Z","data":{"type":"order_created","id":"bP9mAsEMYPUGjjGNaNO5ZDVyLhSZY","object":{}}}"#;
+
+const ORDER_UPDATED: &str = r#"{"merchant_id":"6SSW7HV8K2ST5","type":"order.updated","event_id":"6a8f5f28-54a1-4eb0-a98a-3111513fd4fc","created_at":"2026-03-02T10:30:00.308Z","data":{"type":"order_updated","id":"bP9mAsEMYPUGjjGNaNO5ZDVyLhSZY","object":{}}}"#;
+
+const CUSTOMER_CREATED: &str = r#"{"merchant_id":"6SSW7HV8K2ST5","type":"customer.created","event_id":"6a8f5f28-54a1-4eb0-a98a-3111513fd4fc","created_at":"2026-03-02T10:30:00.308Z","data":{"type":"customer","id":"bP9mAsEMYPUGjjGNaNO5ZDVyLhSZY","object":{}}}"#;

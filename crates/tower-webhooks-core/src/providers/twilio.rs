@@ -67,6 +67,17 @@ pub fn twilio() -> Provider {
     .with_source("github.com/twilio/twilio-node and twilio-go, read 2026-11-22 from stored copies")
     .with_events(Events::open([
         EventInfo::new("delivered", MESSAGE_DELIVERED),
+        EventInfo::new("queued", MESSAGE_QUEUED),
+        EventInfo::new("sending", MESSAGE_SENDING),
+        EventInfo::new("sent", MESSAGE_SENT),
+        EventInfo::new("undelivered", MESSAGE_UNDELIVERED),
+        EventInfo::new("failed", MESSAGE_FAILED),
+        EventInfo::new("ringing", CALL_RINGING),
+        EventInfo::new("in-progress", CALL_IN_PROGRESS),
+        EventInfo::new("completed", CALL_COMPLETED),
+        EventInfo::new("busy", CALL_BUSY),
+        EventInfo::new("no-answer", CALL_NO_ANSWER),
+        EventInfo::new("canceled", CALL_CANCELED),
     ]))
     .with_not_covered([
         "where one field ends and the next begins",
@@ -80,3 +91,28 @@ pub fn twilio() -> Provider {
 }
 
 const MESSAGE_DELIVERED: &str = r#"AccountSid=AC1&From=%2B14155552671&MessageSid=SM1&MessageStatus=delivered&To=%2B14155552672"#;
+
+const MESSAGE_QUEUED: &str =
+    r#"AccountSid=AC1&From=%2B14155552671&MessageSid=SM1&MessageStatus=queued&To=%2B14155552672"#;
+
+const MESSAGE_SENDING: &str =
+    r#"AccountSid=AC1&From=%2B14155552671&MessageSid=SM1&MessageStatus=sending&To=%2B14155552672"#;
+
+const MESSAGE_SENT: &str =
+    r#"AccountSid=AC1&From=%2B14155552671&MessageSid=SM1&MessageStatus=sent&To=%2B14155552672"#;
+
+const MESSAGE_UNDELIVERED: &str = r#"AccountSid=AC1&ErrorCode=30003&From=%2B14155552671&MessageSid=SM1&MessageStatus=undelivered&To=%2B14155552672"#;
+
+const MESSAGE_FAILED: &str = r#"AccountSid=AC1&ErrorCode=30008&From=%2B14155552671&MessageSid=SM1&MessageStatus=failed&To=%2B14155552672"#;
+
+const CALL_RINGING: &str = r#"AccountSid=AC1&CallSid=CA1&CallStatus=ringing&Direction=outbound-api&From=%2B14155552671&To=%2B14155552672"#;
+
+const CALL_IN_PROGRESS: &str = r#"AccountSid=AC1&CallSid=CA1&CallStatus=in-progress&Direction=outbound-api&From=%2B14155552671&To=%2B14155552672"#;
+
+const CALL_COMPLETED: &str = r#"AccountSid=AC1&CallSid=CA1&CallStatus=completed&Direction=outbound-api&From=%2B14155552671&To=%2B14155552672"#;
+
+const CALL_BUSY: &str = r#"AccountSid=AC1&CallSid=CA1&CallStatus=busy&Direction=outbound-api&From=%2B14155552671&To=%2B14155552672"#;
+
+const CALL_NO_ANSWER: &str = r#"AccountSid=AC1&CallSid=CA1&CallStatus=no-answer&Direction=outbound-api&From=%2B14155552671&To=%2B14155552672"#;
+
+const CALL_CANCELED: &str = r#"AccountSid=AC1&CallSid=CA1&CallStatus=canceled&Direction=outbound-api&From=%2B14155552671&To=%2B14155552672"#;

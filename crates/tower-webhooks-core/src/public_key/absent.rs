@@ -25,3 +25,17 @@ pub(crate) const fn sign(
 ) -> Result<Vec<u8>, SetupError> {
     Err(SetupError::FeatureMissing(algorithm.feature()))
 }
+
+pub(crate) const fn generate(
+    algorithm: PublicKeyAlgorithm,
+    _: &[u8; 32],
+) -> Result<Zeroizing<Vec<u8>>, SetupError> {
+    Err(SetupError::FeatureMissing(algorithm.feature()))
+}
+
+pub(crate) const fn public_half(
+    algorithm: PublicKeyAlgorithm,
+    _: &Zeroizing<Vec<u8>>,
+) -> Result<Vec<u8>, SetupError> {
+    Err(SetupError::FeatureMissing(algorithm.feature()))
+}

@@ -1,11 +1,13 @@
 //! ECDSA on P-256 and RSA by `aws-lc-rs`.
 
 use aws_lc_rs::{
+    encoding::{AsDer as _, Pkcs8V1Der, PublicKeyX509Der},
     rand::SystemRandom,
+    rsa::KeySize,
     signature::{
         ECDSA_P256_SHA256_ASN1, ECDSA_P256_SHA256_ASN1_SIGNING, ECDSA_P256_SHA256_FIXED,
-        ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, ParsedPublicKey, RSA_PKCS1_2048_8192_SHA256,
-        RSA_PKCS1_SHA256, RsaKeyPair, VerificationAlgorithm,
+        ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPair as _, ParsedPublicKey,
+        RSA_PKCS1_2048_8192_SHA256, RSA_PKCS1_SHA256, RsaKeyPair, VerificationAlgorithm,
     },
 };
 use zeroize::Zeroizing;
@@ -59,10 +61,52 @@ pub(crate) fn sign(
     Ok(signature.as_ref().to_vec())
 }
 
+/// A key of P-256, or of RSA with 2,048 bits.
+pub(crate) fn generate(
+    algorithm: PublicKeyAlgorithm,
+    _: &[u8; 32],
+) -> Result<Zeroizing<Vec<u8>>, SetupError> {
+    let malformed = SecretErrorKind::Malformed;
+    match algorithm {
+        PublicKeyAlgorithm::RsaPkcs1Sha256 => {
+            let key = RsaKeyPair::generate(KeySize::Rsa2048).map_err(|_| malformed)?;
+            let der: Pkcs8V1Der<'_> = key.as_der().map_err(|_| malformed)?;
+            Ok(Zeroizing::new(der.as_ref().to_vec()))
+        }
+        PublicKeyAlgorithm::EcdsaP256Der | PublicKeyAlgorithm::EcdsaP256Raw => {
+            let random = SystemRandom::new();
+            let key = EcdsaKeyPair::generate_pkcs8(&ECDSA_P256_SHA256_ASN1_SIGNING, &random);
+            Ok(Zeroizing::new(
+                key.map_err(|_| malformed)?.as_ref().to_vec(),
+            ))
+        }
+        PublicKeyAlgorithm::Ed25519 => Err(malformed.into()),
+    }
+}
+
+/// In DER (`SubjectPublicKeyInfo`), as providers show it.
+pub(crate) fn public_half(
+    algorithm: PublicKeyAlgorithm,
+    private_key: &Zeroizing<Vec<u8>>,
+) -> Result<Vec<u8>, SetupError> {
+    let malformed = SecretErrorKind::Malformed;
+    let der: PublicKeyX509Der<'_> = match algorithm {
+        PublicKeyAlgorithm::RsaPkcs1Sha256 => {
+            let key = RsaKeyPair::from_pkcs8(private_key).map_err(|_| malformed)?;
+            key.public_key().as_der().map_err(|_| malformed)?
+        }
+        PublicKeyAlgorithm::EcdsaP256Der | PublicKeyAlgorithm::EcdsaP256Raw => {
+            let form = &ECDSA_P256_SHA256_ASN1_SIGNING;
+            let key = EcdsaKeyPair::from_pkcs8(form, private_key).map_err(|_| malformed)?;
+            key.public_key().as_der().map_err(|_| malformed)?
+        }
+        PublicKeyAlgorithm::Ed25519 => return Err(malformed.into()),
+    };
+    Ok(der.as_ref().to_vec())
+}
+
 #[cfg(test)]
 mod tests {
-    use aws_lc_rs::signature::KeyPair as _;
-
     use super::*;
 
     #[test]

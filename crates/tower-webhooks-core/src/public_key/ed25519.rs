@@ -52,12 +52,31 @@ fn is_reduced(number: &[u8; 32]) -> bool {
     number.iter().rev().lt(ORDER.iter().rev())
 }
 
-/// The key is a seed of 32 bytes, alone, before its public key, or in DER.
 pub(crate) fn sign(
     _: PublicKeyAlgorithm,
     private_key: &Zeroizing<Vec<u8>>,
     message: &[u8],
 ) -> Result<Vec<u8>, SetupError> {
+    Ok(signing_key(private_key)?.sign(message).to_bytes().to_vec())
+}
+
+pub(crate) fn generate(
+    _: PublicKeyAlgorithm,
+    random: &[u8; 32],
+) -> Result<Zeroizing<Vec<u8>>, SetupError> {
+    Ok(Zeroizing::new(random.to_vec()))
+}
+
+pub(crate) fn public_half(
+    _: PublicKeyAlgorithm,
+    private_key: &Zeroizing<Vec<u8>>,
+) -> Result<Vec<u8>, SetupError> {
+    let key = signing_key(private_key)?;
+    Ok(key.verifying_key().to_bytes().to_vec())
+}
+
+/// A seed of 32 bytes, alone, before its public key, or in DER.
+fn signing_key(private_key: &Zeroizing<Vec<u8>>) -> Result<SigningKey, SetupError> {
     let key = match private_key.len() {
         64 => {
             let pair = private_key.as_slice().try_into();
@@ -69,8 +88,7 @@ pub(crate) fn sign(
             bare.try_into().ok().map(SigningKey::from_bytes)
         }
     };
-    let key = key.ok_or(SecretErrorKind::Malformed)?;
-    Ok(key.sign(message).to_bytes().to_vec())
+    key.ok_or_else(|| SecretErrorKind::Malformed.into())
 }
 
 #[cfg(test)]

@@ -72,6 +72,34 @@ pub(crate) fn sign(
     }
 }
 
+/// A new private key: of Ed25519 the seed itself.
+pub(crate) fn generate(
+    algorithm: PublicKeyAlgorithm,
+    random: &[u8; 32],
+) -> Result<Zeroizing<Vec<u8>>, SetupError> {
+    is_built(algorithm)?;
+    match algorithm {
+        PublicKeyAlgorithm::Ed25519 => ed25519::generate(algorithm, random),
+        PublicKeyAlgorithm::EcdsaP256Der
+        | PublicKeyAlgorithm::EcdsaP256Raw
+        | PublicKeyAlgorithm::RsaPkcs1Sha256 => aws::generate(algorithm, random),
+    }
+}
+
+/// The public half of a private key.
+pub(crate) fn public_half(
+    algorithm: PublicKeyAlgorithm,
+    private_key: &Zeroizing<Vec<u8>>,
+) -> Result<Vec<u8>, SetupError> {
+    is_built(algorithm)?;
+    match algorithm {
+        PublicKeyAlgorithm::Ed25519 => ed25519::public_half(algorithm, private_key),
+        PublicKeyAlgorithm::EcdsaP256Der
+        | PublicKeyAlgorithm::EcdsaP256Raw
+        | PublicKeyAlgorithm::RsaPkcs1Sha256 => aws::public_half(algorithm, private_key),
+    }
+}
+
 /// `ecdsa` and `rsa` come from one crate: each still has to be asked for.
 const fn is_built(algorithm: PublicKeyAlgorithm) -> Result<(), SetupError> {
     let built = match algorithm {

@@ -90,6 +90,12 @@ impl Scheme {
         }
     }
 
+    /// What is signed, in order: nothing of a shared token.
+    #[must_use]
+    pub fn parts(&self) -> &[Part] {
+        self.signed().map_or(&[], |signed| signed.parts)
+    }
+
     /// Whether the signature covers every byte of the body.
     #[must_use]
     pub fn covers_body(&self) -> bool {

@@ -13,8 +13,8 @@ use crate::{
 /// Who waits may be gone; so sending an answer never fails.
 pub(super) type Answer<T> = oneshot::Sender<Result<T, InboxError>>;
 
-/// Told what became of the events of one delivery.
-type AllStored = Box<dyn FnOnce(&[Inserted]) + Send>;
+/// Called with what the events of one delivery found.
+pub(super) type Told = Box<dyn FnOnce(&[Inserted]) + Send>;
 
 pub(super) enum Request {
     Insert {
@@ -24,7 +24,7 @@ pub(super) enum Request {
     },
     InsertAll {
         events: Vec<NewEvent>,
-        stored: AllStored,
+        stored: Told,
         answer: Answer<Vec<Inserted>>,
     },
     Record {

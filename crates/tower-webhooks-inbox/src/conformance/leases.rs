@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, time::Duration};
 use super::probe::{
     LEASE, Probe, SECOND, claim, dead, done, event, job_key, retry, seqs, settle, wants,
 };
-use crate::{Batch, Extend, JobState, SettleResult, Settlement, Work};
+use crate::{Batch, Extend, Filter, JobState, Page, SettleResult, Settlement, Work, put_off};
 
 pub(super) async fn a_claim_takes_no_more_than_the_free_slots(probe: &Probe<'_>) {
     probe.register_all(&["a", "b"]).await;
@@ -149,12 +149,64 @@ pub(super) async fn attempts_count_at_the_claim(probe: &Probe<'_>) {
     for attempt in 1..=3 {
         assert_eq!(probe.claim_one("ship").await.attempt, attempt);
         assert_eq!(probe.job(seq, "ship").await.attempts, attempt);
-        // The worker vanishes without a word.
-        probe.advance(LEASE).await;
+        vanish(probe, "ship", attempt).await;
     }
     let job = probe.claim_one("ship").await;
     probe.settled(&job, retry(Duration::ZERO)).await;
     assert_eq!(probe.claim_one("ship").await.attempt, 5);
+}
+
+pub(super) async fn jobs_that_were_cut_short_together_come_back_apart(probe: &Probe<'_>) {
+    const JOBS: usize = 20;
+    const ATTEMPTS: u32 = 6;
+    probe.register_all(&["ship"]).await;
+    let inserts = (0..JOBS).map(|id| event(&id.to_string())).collect();
+    probe.insert_all(inserts).await;
+    let claim_all = async |attempt| {
+        let claimed = probe.claim(&["ship"], JOBS).await;
+        assert_eq!(claimed.len(), JOBS, "all are due for attempt {attempt}");
+        assert!(claimed.iter().all(|job| job.attempt == attempt));
+        claimed
+    };
+    let mut held = claim_all(1).await;
+    for attempt in 2..=ATTEMPTS {
+        vanish(probe, "ship", attempt - 1).await;
+        held = claim_all(attempt).await;
+    }
+    probe.advance(LEASE).await;
+    let found = probe.claim_from(&probe.second, &["ship"], JOBS).await;
+    assert!(found.is_empty(), "a claim puts them off: {found:?}");
+    let listing = probe.inbox.list(&Filter::default(), Page::default()).await;
+    let events = listing.expect("list").events;
+    let mut due = Vec::new();
+    for job in events.iter().flat_map(|event| &event.jobs) {
+        assert_eq!((job.state, job.attempts), (JobState::Pending, ATTEMPTS));
+        due.push(job.due_in.expect("it is due again"));
+    }
+    due.sort_unstable();
+    assert_eq!(due.len(), JOBS);
+    // That so many lie that close together happens once in 10^12 times.
+    let most = put_off(ATTEMPTS).expect("it was cut short often");
+    let (first, last) = (due[0], due[JOBS - 1]);
+    assert!(last <= most && last - first > most / 5, "{due:?}");
+    assert_eq!(
+        probe.settle(done(&held[0])).await,
+        SettleResult::LeaseLost,
+        "it is pending"
+    );
+    probe.advance(most).await;
+    claim_all(ATTEMPTS + 1).await;
+}
+
+/// The worker that has this handler's jobs for an attempt vanishes without a word;
+/// afterwards all are due again.
+async fn vanish(probe: &Probe<'_>, handler: &str, attempt: u32) {
+    probe.advance(LEASE).await;
+    if let Some(later) = put_off(attempt) {
+        let found = probe.claim(&[handler], 100).await;
+        assert!(found.is_empty(), "cut short {attempt} times: {found:?}");
+        probe.advance(later).await;
+    }
 }
 
 pub(super) async fn a_release_gives_the_attempt_back(probe: &Probe<'_>) {

@@ -195,6 +195,7 @@ macro_rules! conformance_tests {
                 a_stale_token_settles_and_extends_nothing
                 an_extended_lease_lasts_from_then_on
                 attempts_count_at_the_claim
+                jobs_that_were_cut_short_together_come_back_apart
                 a_release_gives_the_attempt_back
                 a_retry_is_not_due_before_its_time
                 a_dead_job_does_not_run_again
@@ -208,6 +209,7 @@ macro_rules! conformance_tests {
                 keys_tenants_and_handlers_do_not_wait_for_each_other
                 without_a_key_or_an_ordering_nothing_waits
                 a_retry_keeps_its_place
+                a_job_that_was_put_off_keeps_its_place
                 a_dead_job_blocks_its_key_until_it_is_replayed
                 a_dead_job_is_skipped_where_that_is_asked_for
                 a_blocked_line_goes_on_once_its_handler_skips_dead_jobs

@@ -102,6 +102,22 @@ pub(super) async fn a_retry_keeps_its_place(probe: &Probe<'_>) {
     run(probe, second, Settlement::Done).await;
 }
 
+pub(super) async fn a_job_that_was_put_off_keeps_its_place(probe: &Probe<'_>) {
+    register(probe, &["ship"], Ordering::Skip).await;
+    let [first, second, _] = three(probe).await;
+    for _ in 1..=2 {
+        assert_eq!(seqs(&probe.claim(&["ship"], 10).await), [first]);
+        // The worker vanishes without a word.
+        probe.advance(LEASE).await;
+    }
+    assert!(probe.claim(&["ship"], 10).await.is_empty(), "put off");
+    let waiting = probe.job(second, "ship").await;
+    assert_eq!(waiting.due_in, None, "it is not its turn");
+    probe.advance(SECOND).await;
+    run(probe, first, Settlement::Done).await;
+    run(probe, second, Settlement::Done).await;
+}
+
 pub(super) async fn a_dead_job_blocks_its_key_until_it_is_replayed(probe: &Probe<'_>) {
     register(probe, &["ship"], Ordering::Block).await;
     let [first, second, third] = three(probe).await;

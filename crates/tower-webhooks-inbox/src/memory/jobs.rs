@@ -1,6 +1,10 @@
 //! Jobs: claimed, extended, settled.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    collections::BTreeMap,
+    hash::{BuildHasher, RandomState},
+    time::Duration,
+};
 
 use tower_webhooks_core::Text;
 
@@ -10,6 +14,7 @@ use super::{
 };
 use crate::{
     Claim, EventSeq, Extend, JobKey, JobState, Leased, Settle, SettleResult, Settlement, Want,
+    put_off,
 };
 
 impl State {
@@ -29,10 +34,33 @@ impl State {
                 else {
                     break;
                 };
-                claimed.extend(self.lease(seq, want, &claim.worker, lease, now));
+                if !self.put_off(seq, want, now) {
+                    claimed.extend(self.lease(seq, want, &claim.worker, lease, now));
+                }
             }
         }
         claimed
+    }
+
+    /// Whether the job was cut short, not for the first time, and is due later now.
+    fn put_off(&mut self, seq: EventSeq, want: &Want, now: Duration) -> bool {
+        let Some(entry) = self.events.get_mut(&seq) else {
+            return false;
+        };
+        let queue = find_queue(&mut self.queues, &want.endpoint, &want.handler);
+        let job = find_job(&mut entry.jobs, &want.handler);
+        let (Some(queue), Some(job)) = (queue, job) else {
+            return false;
+        };
+        let cut_short = job.state() == JobState::Running;
+        let Some(most) = put_off(job.attempts).filter(|_| cut_short) else {
+            return false;
+        };
+        let part = RandomState::new().hash_one(seq.0) as f64 / u64::MAX as f64;
+        let at = now.saturating_add(most.mul_f64(part));
+        // It keeps the turn, so nobody else is called.
+        let _ = queue.put(seq, job, JobState::Pending, at);
+        true
     }
 
     fn lease(

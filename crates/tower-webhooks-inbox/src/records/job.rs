@@ -71,6 +71,27 @@ impl JobRecord {
     }
 }
 
+/// How much later a job comes back whose worker vanished in the middle of it, so
+/// that its lease ended: by a random part of this. `attempts` is how many have begun.
+///
+/// `None` for the first time, which says nothing about the job: it is due at once.
+/// From then on 250 ms, doubled with each attempt up to 17 min.
+///
+/// ```
+/// use std::time::Duration;
+/// use tower_webhooks_inbox::put_off;
+///
+/// assert_eq!(put_off(1), None);
+/// assert_eq!(put_off(2), Some(Duration::from_millis(250)));
+/// assert_eq!(put_off(4), Some(Duration::from_secs(1)));
+/// assert_eq!(put_off(u32::MAX), Some(Duration::from_secs(1_024)));
+/// ```
+#[must_use]
+pub fn put_off(attempts: u32) -> Option<Duration> {
+    let doubled = attempts.checked_sub(2)?.min(12);
+    Some(Duration::from_millis(250 << doubled))
+}
+
 /// A worker's wish for jobs.
 #[derive(Debug, Clone)]
 pub struct Claim {

@@ -20,7 +20,7 @@ pub use batch::{Applied, Batch, Inserted};
 pub use event::{EventSeq, EventState, Headers, NewEvent, StoredEvent, typed_hash};
 pub use job::{
     Claim, Extend, JobKey, JobRecord, JobState, Leased, Settle, SettleResult, Settlement, Want,
-    Work,
+    Work, put_off,
 };
 pub(crate) use key::id_key;
 pub use key::{body_key, conflict_key, repeat_key, unsigned_key};

@@ -3,11 +3,13 @@
 //! * `pooled` is tokio-postgres with deadpool; `sqlx` is a pool of sqlx's.
 //! * Statements are never kept in a connection by a name, so that they also run
 //!   behind a pooler that gives each transaction another connection.
-//! * Values are encoded and decoded by `postgres-types` for both.
+//! * Values are encoded and decoded by `postgres-types` for both; `values` are those
+//!   that it does not know.
 
 mod pooled;
 #[cfg(feature = "sqlx")]
 mod sqlx;
+mod values;
 
 use std::{error::Error, fmt};
 
@@ -16,9 +18,12 @@ use tower_webhooks_inbox::{BoxFuture, Work};
 
 use crate::error::Failure;
 
-pub(crate) use self::pooled::{Pooled, PooledWork};
 #[cfg(feature = "sqlx")]
 pub(crate) use self::sqlx::{SqlxPool, SqlxWork};
+pub(crate) use self::{
+    pooled::{Pooled, PooledWork},
+    values::{SharedBytes, SharedText},
+};
 
 /// A value with the type that the server takes it for.
 pub(crate) type Param<'a> = (&'a (dyn ToSql + Sync), Type);
@@ -29,7 +34,7 @@ pub(crate) type Query<'a> = (&'a str, Vec<Param<'a>>);
 /// What goes to the server without waiting for an answer in between, where the
 /// driver can do that: statements without values, statements with values, and
 /// statements without again. After one that fails the rest fails too, because a
-/// transaction surrounds them.
+/// transaction surrounds them: a last `COMMIT` then takes back.
 #[derive(Clone, Copy, Default)]
 pub(crate) struct Trip<'a> {
     pub(crate) first: &'a str,

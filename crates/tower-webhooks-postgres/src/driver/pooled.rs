@@ -3,7 +3,7 @@
 use std::{error::Error, future::poll_fn, time::Duration};
 
 use deadpool_postgres::{Object, PoolError};
-use futures_util::future::try_join_all;
+use futures_util::future::join_all;
 use tokio::{sync::mpsc, task::AbortHandle};
 use tokio_postgres::{
     AsyncMessage,
@@ -89,14 +89,18 @@ impl Connection for Held {
                 .queries
                 .iter()
                 .map(|(sql, params)| client.query_typed(sql, params));
-            // Each sends when it is first asked, which is in this order.
-            let (first, rows, last) =
-                tokio::join!(biased; batch(trip.first), try_join_all(queries), batch(trip.last));
+            // Each sends when it is first asked, which is in this order. All answers are waited
+            // for: the first failure is the reason, the others follow from it.
+            let (first, answers, last) =
+                tokio::join!(biased; batch(trip.first), join_all(queries), batch(trip.last));
             first.map_err(failure)?;
-            let rows = rows.map_err(failure)?;
+            let mut all = Vec::with_capacity(answers.len());
+            for rows in answers {
+                let rows = rows.map_err(failure)?.into_iter();
+                all.push(rows.map(|row| Row(Box::new(row))).collect());
+            }
             last.map_err(failure)?;
-            let boxed = |rows: Vec<_>| rows.into_iter().map(|row| Row(Box::new(row))).collect();
-            Ok(rows.into_iter().map(boxed).collect())
+            Ok(all)
         })
     }
 

@@ -52,13 +52,12 @@ struct Held(PoolConnection<Postgres>);
 impl Connection for Held {
     fn make<'a>(&'a mut self, trip: Trip<'a>) -> BoxFuture<'a, Result<Vec<Vec<Row>>, Failure>> {
         Box::pin(async move {
-            self.batch(trip.first).await?;
-            let mut rows = Vec::with_capacity(trip.queries.len());
-            for (sql, params) in trip.queries {
-                rows.push(self.query(sql, params).await?);
-            }
-            self.batch(trip.last).await?;
-            Ok(rows)
+            let answers = self.ask(trip).await;
+            // Also after a failure, as where all is sent at once: a commit then takes back.
+            let last = self.batch(trip.last).await;
+            let answers = answers?;
+            last?;
+            Ok(answers)
         })
     }
 
@@ -75,6 +74,15 @@ impl Connection for Held {
 }
 
 impl Held {
+    async fn ask(&mut self, trip: Trip<'_>) -> Result<Vec<Vec<Row>>, Failure> {
+        self.batch(trip.first).await?;
+        let mut answers = Vec::with_capacity(trip.queries.len());
+        for (sql, params) in trip.queries {
+            answers.push(self.query(sql, params).await?);
+        }
+        Ok(answers)
+    }
+
     async fn query(&mut self, sql: &str, params: &[Param<'_>]) -> Result<Vec<Row>, Failure> {
         let mut arguments = PgArguments::default();
         for param in params {

@@ -74,10 +74,7 @@ async fn settle_within(
     let mut transaction = Transaction::new(session, schema);
     let lines = transaction.lines_of_settle(settle).await?;
     transaction.lock_lines(&lines).await?;
-    let result = transaction
-        .settle(std::slice::from_ref(settle))
-        .await?
-        .pop();
+    let result = transaction.settle(settle).await?;
     transaction.call_next().await?;
     let after = transaction.finish();
     session.flush().await?;
@@ -88,7 +85,7 @@ async fn settle_within(
             &[(&path, Type::TEXT)],
         )
         .await?;
-    Ok((result.unwrap_or(SettleResult::LeaseLost), after))
+    Ok((result, after))
 }
 
 /// A refusal with the server's reason; a broken connection stays a failure, since

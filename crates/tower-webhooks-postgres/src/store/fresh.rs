@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use tokio_postgres::types::Type;
+use tokio_postgres::types::{ToSql, Type};
 use tower_webhooks_core::Text;
 use tower_webhooks_inbox::{EventState, JobState, NewEvent, Ordering};
 
@@ -14,8 +14,9 @@ use super::{
     rows::{event_state_name, headers_json},
 };
 use crate::{
-    driver::Row,
+    driver::{Row, SharedBytes, SharedText},
     error::Failure,
+    session::OwnedParam,
     time::{micros, storable},
 };
 
@@ -155,125 +156,104 @@ impl Transaction<'_> {
         });
     }
 
-    /// Writes all that was gathered. Fails as raced if another process has stored
-    /// one of the keys meanwhile: done again, the transaction finds it.
-    pub(super) async fn store_fresh(&mut self) -> Result<()> {
+    /// Writes all that was gathered, with what the transaction does next. That
+    /// fails if another process has stored one of the keys meanwhile: done again,
+    /// the transaction finds it.
+    pub(super) fn store_fresh(&mut self) {
         let fresh = std::mem::take(&mut self.fresh);
-        self.store_suppressed(&fresh.suppressed).await?;
+        self.store_suppressed(&fresh.suppressed);
         if fresh.events.is_empty() && fresh.jobs.is_empty() && fresh.replies.is_empty() {
-            return Ok(());
+            return;
         }
         let mut events = fresh.events;
         // All processes in one order: of two that store the same keys one waits for
         // the other, and never both.
-        events.sort_unstable_by(|a, b| {
-            let place = |one: &Event| {
-                (
-                    one.key.clone(),
-                    one.event.endpoint.clone(),
-                    one.event.tenant.clone(),
-                )
-            };
-            place(a).cmp(&place(b))
-        });
+        events.sort_unstable_by(|a, b| a.place().cmp(&b.place()));
         let held: Vec<i64> = events.iter().map(Event::held_bytes).collect();
         self.tally.hold(held.iter().sum());
         let jobs = &fresh.jobs;
         let replies: Vec<_> = fresh.replies.iter().collect();
-        let rows = self
-            .db
-            .query(
-                STORE,
-                &[
-                    (&of(&events, |e| e.seq), Type::INT8_ARRAY),
-                    (
-                        &of(&events, |e| e.event.endpoint.as_str()),
-                        Type::TEXT_ARRAY,
-                    ),
-                    (
-                        &of(&events, |e| e.event.tenant.as_deref()),
-                        Type::TEXT_ARRAY,
-                    ),
-                    (&of(&events, |e| e.key.as_str()), Type::TEXT_ARRAY),
-                    (
-                        &of(&events, |e| event_state_name(e.state)),
-                        Type::TEXT_ARRAY,
-                    ),
-                    (&of(&events, |e| e.event.id.as_deref()), Type::TEXT_ARRAY),
-                    (&of(&events, |e| e.event.id_signed), Type::BOOL_ARRAY),
-                    (
-                        &of(&events, |e| e.event.event_type.as_deref()),
-                        Type::TEXT_ARRAY,
-                    ),
-                    (
-                        &of(&events, |e| e.event.ordering_key.as_deref()),
-                        Type::TEXT_ARRAY,
-                    ),
-                    (
-                        &of(&events, |e| e.event.unusable.as_deref()),
-                        Type::TEXT_ARRAY,
-                    ),
-                    (
-                        &of(&events, |e| e.event.occurred_at.map(storable)),
-                        Type::TIMESTAMPTZ_ARRAY,
-                    ),
-                    (
-                        &of(&events, |e| storable(e.event.received_at)),
-                        Type::TIMESTAMPTZ_ARRAY,
-                    ),
-                    (
-                        &of(&events, |e| e.event.secret_label.as_deref()),
-                        Type::TEXT_ARRAY,
-                    ),
-                    (&of(&events, |e| e.by_body), Type::BOOL_ARRAY),
-                    (&of(&events, |e| &e.sha256[..]), Type::BYTEA_ARRAY),
-                    (
-                        &of(&events, |e| length(e.event.body.len())),
-                        Type::INT8_ARRAY,
-                    ),
-                    (&held, Type::INT8_ARRAY),
-                    (&of(&events, |e| e.headers.as_deref()), Type::TEXT_ARRAY),
-                    (&of(&events, |e| &e.event.body[..]), Type::BYTEA_ARRAY),
-                    (&of(jobs, |job| job.seq), Type::INT8_ARRAY),
-                    (&of(jobs, |job| job.handler.as_str()), Type::TEXT_ARRAY),
-                    (&of(jobs, |job| job.endpoint.as_str()), Type::TEXT_ARRAY),
-                    (&of(jobs, |job| job.line.as_deref()), Type::TEXT_ARRAY),
-                    (&of(&replies, |reply| *reply.0), Type::INT8_ARRAY),
-                    (&of(&replies, |reply| micros(*reply.1)), Type::INT8_ARRAY),
-                ],
-            )
-            .await?;
-        if rows.len() < events.len() {
-            return Err(Failure::Raced);
-        }
-        Ok(())
+        self.db.defer(
+            STORE,
+            vec![
+                of(&events, Type::INT8_ARRAY, |e| e.seq),
+                of(&events, Type::TEXT_ARRAY, |e| text(&e.event.endpoint)),
+                of(&events, Type::TEXT_ARRAY, |e| maybe(&e.event.tenant)),
+                of(&events, Type::TEXT_ARRAY, |e| text(&e.key)),
+                of(&events, Type::TEXT_ARRAY, |e| event_state_name(e.state)),
+                of(&events, Type::TEXT_ARRAY, |e| maybe(&e.event.id)),
+                of(&events, Type::BOOL_ARRAY, |e| e.event.id_signed),
+                of(&events, Type::TEXT_ARRAY, |e| maybe(&e.event.event_type)),
+                of(&events, Type::TEXT_ARRAY, |e| maybe(&e.event.ordering_key)),
+                of(&events, Type::TEXT_ARRAY, |e| maybe(&e.event.unusable)),
+                of(&events, Type::TIMESTAMPTZ_ARRAY, |e| {
+                    e.event.occurred_at.map(storable)
+                }),
+                of(&events, Type::TIMESTAMPTZ_ARRAY, |e| {
+                    storable(e.event.received_at)
+                }),
+                of(&events, Type::TEXT_ARRAY, |e| maybe(&e.event.secret_label)),
+                of(&events, Type::BOOL_ARRAY, |e| e.by_body),
+                of(&events, Type::BYTEA_ARRAY, |e| e.sha256.to_vec()),
+                of(&events, Type::INT8_ARRAY, |e| length(e.event.body.len())),
+                (Box::new(held), Type::INT8_ARRAY),
+                of(&events, Type::TEXT_ARRAY, |e| e.headers.clone()),
+                of(&events, Type::BYTEA_ARRAY, |e| {
+                    SharedBytes(e.event.body.clone())
+                }),
+                of(jobs, Type::INT8_ARRAY, |job| job.seq),
+                of(jobs, Type::TEXT_ARRAY, |job| text(&job.handler)),
+                of(jobs, Type::TEXT_ARRAY, |job| text(&job.endpoint)),
+                of(jobs, Type::TEXT_ARRAY, |job| job.line.clone()),
+                of(&replies, Type::INT8_ARRAY, |reply| *reply.0),
+                of(&replies, Type::INT8_ARRAY, |reply| micros(*reply.1)),
+            ],
+        );
     }
 
-    async fn store_suppressed(&mut self, suppressed: &BTreeMap<i64, i64>) -> Result<()> {
+    fn store_suppressed(&mut self, suppressed: &BTreeMap<i64, i64>) {
         if suppressed.is_empty() {
-            return Ok(());
+            return;
         }
-        let seqs: Vec<i64> = suppressed.keys().copied().collect();
-        let times: Vec<i64> = suppressed.values().copied().collect();
-        self.db
-            .run(
-                "UPDATE event SET suppressed = suppressed + q.times
-                 FROM unnest($1, $2) AS q(seq, times) WHERE event.seq = q.seq",
-                &[(&seqs, Type::INT8_ARRAY), (&times, Type::INT8_ARRAY)],
-            )
-            .await
+        let all: Vec<_> = suppressed.iter().collect();
+        self.db.defer(
+            "UPDATE event SET suppressed = suppressed + q.times
+             FROM unnest($1, $2) AS q(seq, times) WHERE event.seq = q.seq",
+            vec![
+                of(&all, Type::INT8_ARRAY, |one| *one.0),
+                of(&all, Type::INT8_ARRAY, |one| *one.1),
+            ],
+        );
     }
 }
 
 impl Event {
+    fn place(&self) -> (&Text, &Text, Option<&Text>) {
+        let event = &self.event;
+        (&self.key, &event.endpoint, event.tenant.as_ref())
+    }
+
     fn held_bytes(&self) -> i64 {
         let headers = self.headers.as_ref().map_or(0, String::len);
         length(self.event.body.len()).saturating_add(length(headers))
     }
 }
 
-fn of<'a, R, T>(rows: &'a [R], column: impl Fn(&'a R) -> T) -> Vec<T> {
-    rows.iter().map(column).collect()
+/// A column of these rows.
+fn of<'a, R, T>(rows: &'a [R], kind: Type, column: impl Fn(&'a R) -> T) -> OwnedParam
+where
+    T: ToSql + Send + Sync + 'static,
+{
+    let values: Vec<T> = rows.iter().map(column).collect();
+    (Box::new(values), kind)
+}
+
+fn text(text: &Text) -> SharedText {
+    SharedText(text.clone())
+}
+
+fn maybe(text: &Option<Text>) -> Option<SharedText> {
+    text.clone().map(SharedText)
 }
 
 fn length(bytes: usize) -> i64 {
@@ -282,8 +262,8 @@ fn length(bytes: usize) -> i64 {
 
 pub(super) const NUMBERS: &str = "SELECT nextval('event_seq') FROM generate_series(1, $1)";
 
-/// One statement, so that a batch of new events takes one answer's time. Those of
-/// its parts that have no rows cost nothing.
+/// One statement, and nothing waits for its answer. Those of its parts that have no
+/// rows cost nothing. A key that is there already makes it fail.
 const STORE: &str = "WITH body AS (
         INSERT INTO event_body (seq, stored_at, held_bytes, headers, body)
         SELECT q.seq, statement_timestamp(), q.held_bytes, q.headers::json, q.body
@@ -306,6 +286,4 @@ const STORE: &str = "WITH body AS (
         q.secret_label, q.by_body, q.body_sha256, q.body_bytes
     FROM unnest($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)
         AS q(seq, endpoint, tenant, key, state, id, id_signed, event_type, ordering_key, unusable,
-            occurred_at, received_at, secret_label, by_body, body_sha256, body_bytes)
-    ON CONFLICT DO NOTHING
-    RETURNING seq";
+            occurred_at, received_at, secret_label, by_body, body_sha256, body_bytes)";

@@ -3,8 +3,9 @@
 //! * `events` matches what comes against what is `known`; `fresh` stores what is
 //!   new; `locks` keeps processes apart where no unique key can.
 //! * `opening` is what a transaction asks as it begins.
-//! * `jobs` claims and settles; `lines` keeps the jobs of one ordering key in a
-//!   row; `replies` reserves and records.
+//! * `work` does what workers ask for: `jobs` settles and extends, `claim` claims;
+//!   `lines` keeps the jobs of one ordering key in a row; `replies` reserves and
+//!   records.
 //! * `routes` are the registrations; `tally` counts.
 //! * `rows` reads what is stored; `filter`, `operate`, `replay`, `retain` and
 //!   `retire` are what people do.
@@ -13,6 +14,7 @@
 //! and take their locks in one order: registrations, bodies and lines, keys, jobs.
 
 mod apart;
+mod claim;
 mod events;
 mod filter;
 mod fresh;
@@ -31,6 +33,7 @@ mod rows;
 mod tally;
 #[cfg(test)]
 mod tests;
+mod work;
 
 use tower_webhooks_inbox::{Applied, Batch, EventSeq};
 
@@ -41,7 +44,8 @@ pub(crate) use self::{
     tally::fold,
 };
 use self::{
-    fresh::Fresh, known::Known, lines::Lines, opening::Opening, routes::Routes, tally::Tally,
+    claim::Taken, fresh::Fresh, known::Known, lines::Lines, opening::Opening, routes::Routes,
+    tally::Tally, work::Worked,
 };
 use crate::{
     error::Failure,
@@ -92,8 +96,22 @@ pub(crate) async fn apply(database: &Database, batch: &Batch) -> Result<(Applied
         let lines = transaction.open(opening, answers)?;
         transaction.apply(batch, &events, lines).await
     };
-    let applied = applied.await;
-    session.end(applied).await
+    let (mut applied, taken, after) = match applied.await {
+        Ok(applied) => applied,
+        Err(failure) => return session.end(Err(failure)).await.map_err(raced),
+    };
+    let asked: Vec<_> = taken.query().into_iter().collect();
+    let mut answers = session.commit(&asked).await.map_err(raced)?;
+    applied.claimed = taken.leased(&answers.pop().unwrap_or_default());
+    Ok((applied, after))
+}
+
+/// A key that another process has stored since it was looked for.
+fn raced(failure: Failure) -> Failure {
+    match failure.code() {
+        "23505" => Failure::Raced,
+        _ => failure,
+    }
 }
 
 /// Does something else that writes in a transaction of its own, one process at a
@@ -124,7 +142,7 @@ impl<'a> Transaction<'a> {
         batch: &Batch,
         events: &[events::Incoming<'_>],
         mut lines: Lines,
-    ) -> Result<(Applied, After)> {
+    ) -> Result<(Applied, Taken, After)> {
         let mut reordered = Vec::new();
         if !batch.registers.is_empty() {
             reordered = self.register(&batch.registers, !events.is_empty()).await?;
@@ -132,6 +150,7 @@ impl<'a> Transaction<'a> {
         let freed = self.lines_of_handlers(&reordered).await?;
         lines.extend(freed.iter().cloned());
         self.fresh.expected = events.len();
+        let in_line = !lines.is_empty();
         self.lock(events, lines).await?;
         self.reorder(&reordered, freed).await?;
         self.look_up(events).await?;
@@ -146,20 +165,22 @@ impl<'a> Transaction<'a> {
                 .reserves
                 .push(self.reserve(event, reserve.hold).await?);
         }
-        self.store_fresh().await?;
+        self.store_fresh();
         for reply in &batch.replies {
             applied.replies.push(self.record(reply).await?);
         }
-        applied.settles = self.settle(&batch.settles).await?;
-        applied.extends = self.extend(&batch.extends).await?;
-        self.call_next().await?;
-        if let Some(claim) = &batch.claim {
-            applied.claimed = self.claim(claim).await?;
-        }
-        Ok((applied, self.finish()))
+        let worked = self.work(batch, in_line).await?;
+        let Worked {
+            settles,
+            extends,
+            taken,
+        } = worked;
+        applied.settles = settles;
+        applied.extends = extends;
+        Ok((applied, taken, self.finish()))
     }
 
-    /// Writes the counts that the transaction has changed.
+    /// Leaves the counts to be written that the transaction has changed.
     pub(crate) fn finish(&mut self) -> After {
         self.write_tally();
         self.tally.after()

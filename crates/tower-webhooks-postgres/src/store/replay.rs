@@ -56,7 +56,7 @@ impl Transaction<'_> {
             self.replay_event(event, held, &jobs, selection, &mut replayed)
                 .await?;
         }
-        self.store_fresh().await?;
+        self.store_fresh();
         self.call_next().await?;
         Ok(replayed)
     }

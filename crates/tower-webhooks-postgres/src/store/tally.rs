@@ -66,7 +66,7 @@ impl Tally {
 }
 
 impl Transaction<'_> {
-    /// Appends the counts when the transaction commits.
+    /// Appends the counts, with what comes next.
     pub(super) fn write_tally(&mut self) {
         let lines = self.tally.lines();
         if lines.is_empty() {
@@ -88,7 +88,7 @@ impl Transaction<'_> {
             (texts(|line| line.3), Type::TEXT_ARRAY),
             (Box::new(numbers) as Box<_>, Type::INT8_ARRAY),
         ];
-        self.db.at_commit(
+        self.db.defer(
             "INSERT INTO tally (what, endpoint, handler, state, number)
              SELECT * FROM unnest($1, $2, $3, $4, $5)",
             params,

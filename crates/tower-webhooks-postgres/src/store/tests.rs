@@ -6,7 +6,7 @@ use std::sync::Arc;
 use tokio_postgres::{Client, NoTls, types::Type};
 use tower_webhooks_inbox::{EventState, Filter, JobState, Page};
 
-use super::{filter::Condition, jobs, known, operate, retain, rows};
+use super::{claim, filter::Condition, jobs, known, operate, retain, rows};
 use crate::{driver::Param, schema};
 
 /// An inbox with 60,000 events of history and 50,000 that wait, analysed.
@@ -61,7 +61,7 @@ async fn what_is_asked_often_goes_by_an_index_however_long_the_history() {
     let shops = vec!["shop"; 2];
     let handlers = vec!["ship", "bill"];
     let (free, lease, worker) = (vec![8_i64; 2], 30_000_000_i64, "worker");
-    let claim: &[Param<'_>] = &[
+    let wanted: &[Param<'_>] = &[
         (&shops, Type::TEXT_ARRAY),
         (&handlers, Type::TEXT_ARRAY),
         (&free, Type::INT8_ARRAY),
@@ -92,9 +92,16 @@ async fn what_is_asked_often_goes_by_an_index_however_long_the_history() {
     ];
     let seqs = vec![1_i64, 2];
     let these: &[Param<'_>] = &[(&seqs, Type::INT8_ARRAY)];
+    let extends: &[Param<'_>] = &[
+        (&seqs, Type::INT8_ARRAY),
+        (&handlers, Type::TEXT_ARRAY),
+        (&seqs, Type::INT8_ARRAY),
+        (&seqs, Type::INT8_ARRAY),
+    ];
     for (sql, params, index) in [
-        (jobs::CLAIM, claim, "job_due"),
-        (operate::NEXT_DUE, &claim[..2], "job_due"),
+        (jobs::EXTEND, extends, "Tid Scan on job"),
+        (claim::CLAIM, wanted, "job_due"),
+        (operate::NEXT_DUE, &wanted[..2], "job_due"),
         (operate::OLDEST_PENDING, &[], "job_unfinished"),
         (known::BY_KEY, by_key, "event_key"),
         (known::BY_BODY, by_body, "event_by_body"),
@@ -111,7 +118,7 @@ async fn what_is_asked_often_goes_by_an_index_however_long_the_history() {
                 assert!(!plan.contains(&scan), "{sql}:\n{plan}");
             }
         }
-        if sql == jobs::CLAIM {
+        if sql == claim::CLAIM {
             let due = plan.split("CTE ").nth(1).unwrap_or_default();
             assert!(!due.contains("Sort"), "in the index's order:\n{plan}");
         }

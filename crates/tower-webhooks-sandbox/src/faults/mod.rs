@@ -1,31 +1,36 @@
 //! What providers, networks and strangers do to a receiver besides a plain
-//! delivery: sixteen faults, played over a socket of their own, and what a right
+//! delivery: nineteen faults, played over a socket of their own, and what a right
 //! receiver answers to each.
 //!
 //! * [`Fault`] names them; [`Fault::ALL`] is the list.
 //! * [`FaultPlayer`] plays one and gives what was answered, with a verdict.
 //!
-//! What HTTP alone cannot show is not claimed: a receiver that runs a handler
-//! twice answers a duplicate as well as one that does not.
-//! [`Fault::effects`] says how many effects are right, for those who can count.
+//! A fault that a provider cannot send, such as a stale time where none is
+//! signed, is [`Verdict::NotApplicable`] and says why. What HTTP alone cannot
+//! show is not claimed: a receiver that runs a handler twice answers a duplicate
+//! as well as one that does not. [`Played::effects`] says how many effects are
+//! right, for those who can count.
 //!
 //! ```
 //! use tower_webhooks_sandbox::faults::Fault;
 //!
 //! let fault: Fault = "stale-timestamp".parse()?;
 //! assert_eq!(fault, Fault::StaleTimestamp);
-//! assert_eq!(Fault::ALL.len(), 16);
+//! assert_eq!(Fault::ALL.len(), 19);
 //! # Ok::<(), tower_webhooks_sandbox::faults::UnknownFault>(())
 //! ```
 
+mod alter;
 mod play;
+mod verdict;
 mod wire;
 
 use std::{fmt, str::FromStr};
 
 use serde::Serialize;
 
-pub use play::{Exchange, FaultError, FaultPlayer, Played, Verdict};
+pub use play::{FaultError, FaultPlayer, Prepared};
+pub use verdict::{Exchange, Played, Verdict};
 pub use wire::Reply;
 
 /// Something that goes wrong on the way to a receiver.
@@ -49,6 +54,10 @@ pub enum Fault {
     Gzip,
     /// The body is no JSON, and rightly signed.
     InvalidJson,
+    /// The signature is in no encoding.
+    MalformedSignature,
+    /// What proves the request is not there.
+    MissingSignature,
     /// The body is larger than anything that the provider sends.
     Oversize,
     /// Two events, the younger one first.
@@ -61,7 +70,10 @@ pub enum Fault {
     StaleTimestamp,
     /// The body ends before its declared length.
     TruncatedBody,
-    /// Another media type than JSON.
+    /// A header that the signature does not cover names another type than the
+    /// signed one.
+    UnsignedType,
+    /// Another media type than the provider's.
     WrongContentType,
     /// Signed with another secret.
     WrongSecret,
@@ -75,8 +87,10 @@ pub struct UnknownFault;
 impl Fault {
     /// All of them, in the order in which they are best played: what leaves
     /// nothing behind comes first.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 19] = [
         Self::WrongSecret,
+        Self::MissingSignature,
+        Self::MalformedSignature,
         Self::BodyChanged,
         Self::StaleTimestamp,
         Self::Oversize,
@@ -85,6 +99,7 @@ impl Fault {
         Self::Gzip,
         Self::InvalidJson,
         Self::DuplicateKeys,
+        Self::UnsignedType,
         Self::Chunked,
         Self::SlowBody,
         Self::CutConnection,
@@ -106,12 +121,15 @@ impl Fault {
             Self::DuplicateKeys => "duplicate-keys",
             Self::Gzip => "gzip",
             Self::InvalidJson => "invalid-json",
+            Self::MalformedSignature => "malformed-signature",
+            Self::MissingSignature => "missing-signature",
             Self::Oversize => "oversize",
             Self::Reorder => "reorder",
             Self::SameIdOtherBody => "same-id-other-body",
             Self::SlowBody => "slow-body",
             Self::StaleTimestamp => "stale-timestamp",
             Self::TruncatedBody => "truncated-body",
+            Self::UnsignedType => "unsigned-type",
             Self::WrongContentType => "wrong-content-type",
             Self::WrongSecret => "wrong-secret",
         }
@@ -121,42 +139,24 @@ impl Fault {
     #[must_use]
     pub const fn expected(self) -> &'static str {
         match self {
-            Self::BodyChanged | Self::StaleTimestamp | Self::WrongSecret => "refuses it with a 4xx",
+            Self::BodyChanged
+            | Self::MalformedSignature
+            | Self::MissingSignature
+            | Self::Oversize
+            | Self::StaleTimestamp
+            | Self::WrongSecret => "refuses it with a 4xx",
             Self::Chunked => "accepts it, or asks for a length with 411",
             Self::ConcurrentDuplicate | Self::Duplicate | Self::Reorder => "accepts both",
             Self::CutConnection => "accepts the whole one that follows",
             Self::DuplicateKeys | Self::InvalidJson => {
                 "accepts or refuses it for good: a 5xx brings it back"
             }
-            Self::Gzip | Self::WrongContentType => "accepts it, or refuses it with a 4xx",
-            Self::Oversize => "refuses it with a 4xx",
+            Self::Gzip | Self::UnsignedType | Self::WrongContentType => {
+                "accepts it, or refuses it with a 4xx"
+            }
             Self::SameIdOtherBody => "accepts or refuses the second for good, without a 5xx",
             Self::SlowBody => "accepts it, or answers 408",
             Self::TruncatedBody => "accepts nothing",
-        }
-    }
-
-    /// How many effects a right receiver has afterwards, where that does not
-    /// depend on what it answered.
-    #[must_use]
-    pub const fn effects(self) -> Option<u32> {
-        match self {
-            Self::BodyChanged
-            | Self::InvalidJson
-            | Self::Oversize
-            | Self::StaleTimestamp
-            | Self::TruncatedBody
-            | Self::WrongSecret => Some(0),
-            Self::ConcurrentDuplicate
-            | Self::CutConnection
-            | Self::Duplicate
-            | Self::SameIdOtherBody => Some(1),
-            Self::Reorder => Some(2),
-            Self::Chunked
-            | Self::DuplicateKeys
-            | Self::Gzip
-            | Self::SlowBody
-            | Self::WrongContentType => None,
         }
     }
 }

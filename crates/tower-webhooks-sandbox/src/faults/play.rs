@@ -1,22 +1,22 @@
 //! Plays a fault and judges the answers.
 
 use std::{
-    io::Write as _,
     sync::Arc,
     time::{Duration, SystemTime},
 };
 
 use bytes::Bytes;
-use flate2::{Compression, write::GzEncoder};
 use http::{HeaderMap, HeaderName, HeaderValue, header};
-use serde::Serialize;
-use tower_webhooks_core::{Clock, Provider, Secret, Signer, SystemClock, provider::Place};
+use tower_webhooks_core::{
+    Clock, Provider, Secret, SecretPair, SystemClock,
+    provider::{BodyFormat, Opens, Place, Scheme, SentValue},
+};
 
 use super::{
-    Fault,
+    Exchange, Fault, Played, alter,
     wire::{Reply, Step, Target},
 };
-use crate::{Trigger, TriggerError, event::Outgoing};
+use crate::{Draft, EventSigner, Trigger, TriggerError, event::Outgoing, text::new_random};
 
 /// How old a stale signature is. Older than any tolerance that is documented.
 const A_DAY: Duration = Duration::from_secs(24 * 60 * 60);
@@ -34,7 +34,8 @@ const SLOW_PAUSE: Duration = Duration::from_millis(100);
 pub struct FaultPlayer {
     provider: Arc<Provider>,
     secret: Secret,
-    url: String,
+    payload_secret: Option<Secret>,
+    public_url: String,
     target: Target,
     timeout: Duration,
     oversize_bytes: usize,
@@ -56,50 +57,28 @@ pub enum FaultError {
     Url,
 }
 
-/// A fault that was played.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-#[non_exhaustive]
-pub struct Played {
-    /// Which.
-    pub fault: Fault,
-    /// What was sent and answered, in order.
-    pub exchanges: Vec<Exchange>,
-    /// Whether the answers are right.
-    pub verdict: Verdict,
+/// An event, signed and ready to go: sent twice, it is the same event twice.
+///
+/// `Debug` prints the body's length in place of the body.
+#[derive(Clone)]
+pub struct Prepared {
+    draft: Draft,
+    pub(super) headers: HeaderMap,
+    pub(super) body: Bytes,
 }
 
-/// One request of a fault.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-#[non_exhaustive]
-pub struct Exchange {
-    /// What was sent, in words.
-    pub sent: &'static str,
-    /// What came back.
-    pub reply: Reply,
-}
-
-/// Whether a receiver answered rightly.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "kebab-case")]
-#[non_exhaustive]
-pub enum Verdict {
-    /// This provider cannot send such a thing, and why.
-    NotApplicable(&'static str),
-    /// It did.
-    Right,
-    /// It did not; this is what would have been right.
-    Wrong(&'static str),
-}
-
-/// A request that is ready to go.
-#[derive(Debug, Clone)]
-struct Ready {
-    headers: HeaderMap,
-    body: Bytes,
+impl std::fmt::Debug for Prepared {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Prepared")
+            .field("headers", &self.headers)
+            .field("body_bytes", &self.body.len())
+            .finish_non_exhaustive()
+    }
 }
 
 impl FaultPlayer {
-    /// As that provider, with its right secret, to that `http` URL.
+    /// As that provider, with its right secret (or private key), to that `http`
+    /// URL.
     ///
     /// # Errors
     ///
@@ -113,12 +92,29 @@ impl FaultPlayer {
         Ok(Self {
             provider: provider.into(),
             secret,
+            payload_secret: None,
             target: Target::parse(&url).ok_or(FaultError::Url)?,
-            url,
+            public_url: url,
             timeout: Duration::from_secs(30),
             oversize_bytes: DEFAULT_OVERSIZE_BYTES,
             clock: Arc::new(SystemClock),
         })
+    }
+
+    /// Encrypts payloads with this secret, for providers that have one of its
+    /// own for that.
+    #[must_use]
+    pub fn with_payload_secret(mut self, secret: Secret) -> Self {
+        self.payload_secret = Some(secret);
+        self
+    }
+
+    /// Replaces the URL that is signed, where the provider signs it. The default
+    /// is the one that is called.
+    #[must_use]
+    pub fn with_public_url(mut self, url: impl Into<String>) -> Self {
+        self.public_url = url.into();
+        self
     }
 
     /// Replaces how long an answer is waited for. The default is 30 s, which is
@@ -149,7 +145,7 @@ impl FaultPlayer {
     ///
     /// [`FaultError`] when the event cannot be made or signed.
     pub async fn play_none(&self, event: &Trigger) -> Result<Reply, FaultError> {
-        let whole = self.ready(event)?;
+        let whole = self.prepare(event)?;
         Ok(self.send(&whole).await)
     }
 
@@ -160,57 +156,89 @@ impl FaultPlayer {
     /// [`FaultError`] when the event cannot be made or signed.
     pub async fn play(&self, fault: Fault, event: &Trigger) -> Result<Played, FaultError> {
         if let Some(why) = self.cannot(fault) {
-            return Ok(Played {
-                fault,
-                exchanges: Vec::new(),
-                verdict: Verdict::NotApplicable(why),
-            });
+            return Ok(Played::not_applicable(fault, why));
         }
-        let exchanges = self.exchanges(fault, event).await?;
-        let verdict = if is_right(fault, &exchanges) {
-            Verdict::Right
-        } else {
-            Verdict::Wrong(fault.expected())
-        };
-        Ok(Played {
-            fault,
-            exchanges,
-            verdict,
+        Ok(match self.exchanges(fault, event).await? {
+            Some(exchanges) => Played::judged(&self.provider, fault, exchanges),
+            None => Played::not_applicable(fault, "this event has no place for it"),
         })
+    }
+
+    /// A new event of that kind, signed.
+    ///
+    /// # Errors
+    ///
+    /// [`FaultError`] when the event cannot be made or signed.
+    pub fn prepare(&self, event: &Trigger) -> Result<Prepared, FaultError> {
+        let event = Outgoing::new(&self.provider, event)?;
+        self.sign(event.draft, self.clock.now())
+    }
+
+    /// Sends what was prepared, as it is.
+    pub async fn send(&self, prepared: &Prepared) -> Reply {
+        let [head, body] = self.parts(prepared);
+        let steps = [Step::Send(head), Step::Send(body)];
+        self.target.exchange(&steps, self.timeout).await
+    }
+
+    /// Whether anybody takes connections there.
+    pub async fn is_there(&self) -> bool {
+        self.target.is_there(self.timeout).await
     }
 
     /// Why this provider cannot send such a thing.
     fn cannot(&self, fault: Fault) -> Option<&'static str> {
-        let scheme = self.provider.scheme();
-        let id_in_body = self
-            .provider
-            .envelope()
-            .id()
-            .is_some_and(|id| id.places().any(|place| matches!(place, Place::Pointer(_))));
-        let type_in_body = self
-            .provider
-            .envelope()
-            .event_type()
-            .places()
-            .any(|place| matches!(place, Place::Pointer(_)));
+        let (scheme, envelope) = (self.provider.scheme(), self.provider.envelope());
+        let type_in_body = || {
+            let mut places = envelope.event_type().places();
+            places.any(|place| matches!(place, Place::Pointer(_)))
+        };
+        let type_twice = || {
+            let mut sent = self.provider.also_sent().iter();
+            sent.any(|sent| sent.value == SentValue::EventType)
+        };
+        let is_form = envelope.format() == BodyFormat::Form;
         match fault {
-            Fault::BodyChanged if !scheme.covers_body() => Some("its signature covers no body"),
-            Fault::StaleTimestamp if scheme.timestamp().is_none() => Some("it signs no time"),
-            Fault::SameIdOtherBody if !id_in_body => Some("it sends no id in the body"),
-            Fault::DuplicateKeys if !type_in_body => Some("it sends no type in the body"),
+            Fault::DuplicateKeys if !type_in_body() => Some("it sends no type in the body"),
+            Fault::InvalidJson if is_form => Some("it sends no JSON"),
+            Fault::InvalidJson if alter::is_proven_inside(&self.provider) => {
+                Some("what proves it stands in the JSON")
+            }
+            Fault::MalformedSignature if matches!(scheme, Scheme::Token(_)) => {
+                Some("its token may be any text")
+            }
+            Fault::SameIdOtherBody if envelope.id().is_none() => Some("it sends no id"),
+            Fault::StaleTimestamp => match scheme.timestamp() {
+                None => Some("it signs no time"),
+                Some(rule) if rule.tolerance().is_none() => Some("its time may be of any age"),
+                Some(_) => None,
+            },
+            Fault::UnsignedType if !type_twice() => Some("it names its type once"),
+            Fault::BodyChanged if matches!(scheme, Scheme::Token(_)) => {
+                Some("its signature covers no body")
+            }
             _ => None,
         }
     }
 
-    async fn exchanges(&self, fault: Fault, event: &Trigger) -> Result<Vec<Exchange>, FaultError> {
-        let ready = self.ready(event)?;
-        Ok(match fault {
+    /// Nothing where the event turns out to have no place for that fault.
+    async fn exchanges(
+        &self,
+        fault: Fault,
+        event: &Trigger,
+    ) -> Result<Option<Vec<Exchange>>, FaultError> {
+        let now = self.clock.now();
+        let ready = self.prepare(event)?;
+        Ok(Some(match fault {
             Fault::BodyChanged => {
-                let changed = Ready {
-                    body: with_a_space(&ready.body),
-                    ..ready
+                let Some(body) = alter::tampered(&self.provider, &ready.body) else {
+                    return Ok(None);
                 };
-                vec![self.sent("a body with one more space", &changed).await]
+                let changed = Prepared { body, ..ready };
+                vec![
+                    self.sent("the event, changed after signing", &changed)
+                        .await,
+                ]
             }
             Fault::Chunked => {
                 let steps = chunked(&self.target, &ready);
@@ -237,37 +265,67 @@ impl FaultPlayer {
                 self.sent("the same", &ready).await,
             ],
             Fault::DuplicateKeys => {
-                let body = twice(&self.provider, &ready.body);
-                let twice = self.sign(&ready.headers, body, self.clock.now())?;
+                let Some(body) = alter::type_twice(&self.provider, &ready.draft.body) else {
+                    return Ok(None);
+                };
+                let twice = self.sign(ready.draft.with_body(body), now)?;
                 vec![self.sent("a type that stands there twice", &twice).await]
             }
             Fault::Gzip => {
-                let zipped = self.sign(&ready.headers, gzip(&ready.body), self.clock.now())?;
+                let zipped = alter::gzip(&ready.body);
+                let zipped = if alter::is_proven_inside(&self.provider) {
+                    Prepared {
+                        body: zipped,
+                        ..ready
+                    }
+                } else {
+                    self.sign_as_it_is(ready.draft.with_body(zipped), now)?
+                };
                 let gzip = HeaderValue::from_static("gzip");
                 let zipped = zipped.with(header::CONTENT_ENCODING, gzip);
                 vec![self.sent("a compressed body", &zipped).await]
             }
             Fault::InvalidJson => {
-                let half = ready.body.slice(..ready.body.len() / 2);
-                let half = self.sign(&ready.headers, half, self.clock.now())?;
+                let half = ready.draft.body.slice(..ready.draft.body.len() / 2);
+                let half = ready.draft.with_body(half);
+                let sealed = self.provider.encryption().map(|one| one.opens());
+                let half = match sealed {
+                    Some(Opens::Data) => self.sign_as_it_is(half, now)?,
+                    _ => self.sign(half, now)?,
+                };
                 vec![self.sent("half an event, signed", &half).await]
             }
+            Fault::MalformedSignature => {
+                let Some(misspelt) = alter::misspelt(&self.provider, &ready) else {
+                    return Ok(None);
+                };
+                vec![self.sent("a signature in no encoding", &misspelt).await]
+            }
+            Fault::MissingSignature => {
+                let Some(unproven) = alter::unproven(&self.provider, &ready) else {
+                    return Ok(None);
+                };
+                vec![
+                    self.sent("the event without its signature", &unproven)
+                        .await,
+                ]
+            }
             Fault::Oversize => {
-                let mut body = ready.body.to_vec();
+                let mut body = ready.draft.body.to_vec();
                 body.resize(body.len().max(self.oversize_bytes), b' ');
-                let large = self.sign(&ready.headers, body.into(), self.clock.now())?;
+                let large = self.sign(ready.draft.with_body(body.into()), now)?;
                 vec![self.sent("a huge body, signed", &large).await]
             }
             Fault::Reorder => {
-                let first = self.ready(event)?;
+                let first = self.prepare(event)?;
                 vec![
                     self.sent("the younger event", &ready).await,
                     self.sent("the older event", &first).await,
                 ]
             }
             Fault::SameIdOtherBody => {
-                let other = with_a_space(&ready.body);
-                let other = self.sign(&ready.headers, other, self.clock.now())?;
+                let other = alter::reworded(&self.provider, &ready.draft.body);
+                let other = self.sign(ready.draft.with_body(other), now)?;
                 vec![
                     self.sent("the event", &ready).await,
                     self.sent("its id with another body", &other).await,
@@ -283,12 +341,8 @@ impl FaultPlayer {
                 vec![self.took("a slow body", &steps).await]
             }
             Fault::StaleTimestamp => {
-                let then = self
-                    .clock
-                    .now()
-                    .checked_sub(A_DAY)
-                    .unwrap_or(std::time::UNIX_EPOCH);
-                let old = self.sign(&ready.headers, ready.body, then)?;
+                let then = now.checked_sub(A_DAY).unwrap_or(std::time::UNIX_EPOCH);
+                let old = self.sign(ready.draft, then)?;
                 vec![self.sent("the event as signed a day ago", &old).await]
             }
             Fault::TruncatedBody => {
@@ -297,50 +351,67 @@ impl FaultPlayer {
                 let steps = [Step::Send(head), Step::Send(half), Step::Finish];
                 vec![self.took("half a body, ended", &steps).await]
             }
+            Fault::UnsignedType => {
+                let Some(headers) = alter::with_other_type(&self.provider, &ready.headers) else {
+                    return Ok(None);
+                };
+                let other = Prepared { headers, ..ready };
+                vec![
+                    self.sent("the event under another unsigned type", &other)
+                        .await,
+                ]
+            }
             Fault::WrongContentType => {
                 let plain = HeaderValue::from_static("text/plain");
                 let typed = ready.with(header::CONTENT_TYPE, plain);
                 vec![self.sent("the event as text/plain", &typed).await]
             }
             Fault::WrongSecret => {
+                let sign = |error: &dyn std::error::Error| FaultError::Sign(error.to_string());
+                let pair = SecretPair::generate(&self.provider, &new_random());
+                let pair = pair.map_err(|error| sign(&error))?;
                 let wrong = Self {
-                    secret: Secret::new(format!("whsec_{}", crate::text::new_key()))
-                        .map_err(|error| FaultError::Sign(error.to_string()))?,
+                    secret: Secret::new(pair.sender()).map_err(|error| sign(&error))?,
                     ..self.clone()
                 };
-                let forged = wrong.ready(event)?;
+                let forged = wrong.prepare(event)?;
                 vec![self.sent("the event under another secret", &forged).await]
             }
+        }))
+    }
+
+    fn sign(&self, draft: Draft, at: SystemTime) -> Result<Prepared, FaultError> {
+        self.sign_as(Arc::clone(&self.provider), draft, at)
+    }
+
+    /// Signs a body that is sealed already, or that nothing could seal.
+    fn sign_as_it_is(&self, draft: Draft, at: SystemTime) -> Result<Prepared, FaultError> {
+        let open = Provider::clone(&self.provider).without_encryption();
+        self.sign_as(Arc::new(open), draft, at)
+    }
+
+    fn sign_as(
+        &self,
+        provider: Arc<Provider>,
+        draft: Draft,
+        at: SystemTime,
+    ) -> Result<Prepared, FaultError> {
+        let url = self.public_url.as_str();
+        let mut signer = EventSigner::new(provider, self.secret.clone(), url);
+        if let Some(secret) = &self.payload_secret {
+            signer = signer.with_payload_secret(secret.clone());
+        }
+        let request = signer.sign(&draft, at);
+        let request = request.map_err(|error| FaultError::Sign(error.to_string()))?;
+        Ok(Prepared {
+            draft,
+            headers: request.headers,
+            body: request.body,
         })
     }
 
-    /// A new event, signed.
-    fn ready(&self, event: &Trigger) -> Result<Ready, FaultError> {
-        let event = Outgoing::new(&self.provider, event)?;
-        self.sign(&event.headers, event.body, self.clock.now())
-    }
-
-    /// Signs a body anew; of the headers, the scheme's are replaced.
-    fn sign(&self, headers: &HeaderMap, body: Bytes, at: SystemTime) -> Result<Ready, FaultError> {
-        let mut signer = Signer::new(Arc::clone(&self.provider), self.secret.clone());
-        signer = signer.with_url(self.url.as_str());
-        for (name, value) in headers {
-            signer = signer.with_header(name.clone(), value.clone());
-        }
-        let headers = signer
-            .sign(&body, at)
-            .map_err(|error| FaultError::Sign(error.to_string()))?;
-        Ok(Ready { headers, body })
-    }
-
-    async fn send(&self, ready: &Ready) -> Reply {
-        let [head, body] = self.parts(ready);
-        let steps = [Step::Send(head), Step::Send(body)];
-        self.target.exchange(&steps, self.timeout).await
-    }
-
-    async fn sent(&self, sent: &'static str, ready: &Ready) -> Exchange {
-        let reply = self.send(ready).await;
+    async fn sent(&self, sent: &'static str, prepared: &Prepared) -> Exchange {
+        let reply = self.send(prepared).await;
         Exchange { sent, reply }
     }
 
@@ -350,91 +421,28 @@ impl FaultPlayer {
     }
 
     /// Head and body, with the body's true length.
-    fn parts(&self, ready: &Ready) -> [Bytes; 2] {
-        let mut headers = ready.headers.clone();
-        let length = HeaderValue::from(ready.body.len());
+    fn parts(&self, prepared: &Prepared) -> [Bytes; 2] {
+        let mut headers = prepared.headers.clone();
+        let length = HeaderValue::from(prepared.body.len());
         headers.insert(header::CONTENT_LENGTH, length);
-        [self.target.head(&headers), ready.body.clone()]
+        [self.target.head(&headers), prepared.body.clone()]
     }
 }
 
-impl Ready {
+impl Prepared {
     fn with(mut self, name: HeaderName, value: HeaderValue) -> Self {
         self.headers.insert(name, value);
         self
     }
 }
 
-fn is_right(fault: Fault, exchanges: &[Exchange]) -> bool {
-    let accepted = |reply: Reply| matches!(reply, Reply::Status(200..300));
-    let refused = |reply: Reply| matches!(reply, Reply::Status(400..500));
-    let last = exchanges.last().map_or(Reply::Closed, |last| last.reply);
-    match fault {
-        Fault::BodyChanged | Fault::StaleTimestamp | Fault::WrongSecret | Fault::Oversize => {
-            refused(last)
-        }
-        Fault::Chunked => accepted(last) || last == Reply::Status(411),
-        Fault::ConcurrentDuplicate | Fault::Duplicate | Fault::Reorder => {
-            exchanges.iter().all(|one| accepted(one.reply))
-        }
-        Fault::CutConnection => accepted(last),
-        Fault::DuplicateKeys | Fault::Gzip | Fault::InvalidJson | Fault::WrongContentType => {
-            accepted(last) || refused(last)
-        }
-        Fault::SameIdOtherBody => {
-            exchanges.first().is_some_and(|first| accepted(first.reply))
-                && (accepted(last) || refused(last))
-        }
-        Fault::SlowBody => accepted(last) || last == Reply::Status(408),
-        // A connection that ends, and one that never answers, accept nothing.
-        Fault::TruncatedBody => !accepted(last),
-    }
-}
-
-/// White space at the end: another body of the same meaning.
-fn with_a_space(body: &Bytes) -> Bytes {
-    let mut changed = body.to_vec();
-    changed.push(b' ');
-    changed.into()
-}
-
-/// The first member that is part of the type once more, with another value, at
-/// the object's end: readers disagree which one counts.
-fn twice(provider: &Provider, body: &Bytes) -> Bytes {
-    let mut places = provider.envelope().event_type().places();
-    let member = places.find_map(|place| match place {
-        Place::Pointer(pointer) => {
-            let member = pointer.strip_prefix('/')?;
-            let is_there = serde_json::from_slice::<serde_json::Value>(body)
-                .is_ok_and(|whole| whole.get(member).is_some());
-            is_there.then(|| member.to_owned())
-        }
-        _ => None,
-    });
-    let text = String::from_utf8_lossy(body);
-    match (member, text.trim_end().strip_suffix('}')) {
-        (Some(member), Some(open)) => {
-            let member = serde_json::Value::from(member);
-            format!("{open},{member}:\"another.type\"}}").into()
-        }
-        _ => body.clone(),
-    }
-}
-
-fn gzip(body: &Bytes) -> Bytes {
-    let mut encoder = GzEncoder::new(Vec::new(), Compression::default());
-    // Writing to memory does not fail.
-    let written = encoder.write_all(body).and_then(|()| encoder.finish());
-    written.map_or_else(|_| body.clone(), Bytes::from)
-}
-
-fn chunked(target: &Target, ready: &Ready) -> Vec<Step> {
-    let mut headers = ready.headers.clone();
+fn chunked(target: &Target, prepared: &Prepared) -> Vec<Step> {
+    let mut headers = prepared.headers.clone();
     headers.remove(header::CONTENT_LENGTH);
     let chunked = HeaderValue::from_static("chunked");
     headers.insert(header::TRANSFER_ENCODING, chunked);
     let mut steps = vec![Step::Send(target.head(&headers))];
-    for chunk in ready.body.chunks(64) {
+    for chunk in prepared.body.chunks(64) {
         let mut framed = format!("{:x}\r\n", chunk.len()).into_bytes();
         framed.extend_from_slice(chunk);
         framed.extend_from_slice(b"\r\n");

@@ -103,6 +103,15 @@ impl Target {
         }
     }
 
+    /// Whether a connection is taken.
+    pub(super) async fn is_there(&self, patience: Duration) -> bool {
+        let address = (self.host.as_str(), self.port);
+        matches!(
+            timeout(patience, TcpStream::connect(address)).await,
+            Ok(Ok(_))
+        )
+    }
+
     async fn try_exchange(&self, steps: &[Step]) -> io::Result<Reply> {
         let stream = TcpStream::connect((self.host.as_str(), self.port)).await?;
         let (mut from, mut to) = stream.into_split();

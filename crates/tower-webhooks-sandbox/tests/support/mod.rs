@@ -15,8 +15,8 @@ use axum::{
 use http::{HeaderMap, Method, Request, StatusCode, Uri};
 use serde_json::Value;
 use tower::ServiceExt as _;
-use tower_webhooks_core::{Delivery, Head, Secrets, Verifier, providers};
-use tower_webhooks_sandbox::Sandbox;
+use tower_webhooks_core::{Delivery, EventHead, Head, Secrets, Verifier, providers};
+use tower_webhooks_sandbox::{Registration, Sandbox};
 
 /// What a receiver got.
 type Received = Arc<Mutex<Vec<(HeaderMap, Bytes)>>>;
@@ -91,19 +91,37 @@ impl Receiver {
         received.iter().map(value).collect()
     }
 
-    /// What came, verified with the secret.
-    pub(crate) fn deliveries(&self, provider: &str, secret: &str) -> Vec<Delivery> {
-        let provider = providers::find(provider).unwrap();
-        let verifier = Verifier::new(provider, &Secrets::new(secret).unwrap()).unwrap();
+    /// What came, verified with what the receiver was given.
+    pub(crate) fn deliveries(&self, registered: &Registration) -> Vec<Delivery> {
+        let provider = providers::find(&registered.provider).unwrap();
+        let verifier = Verifier::new(provider, &Secrets::new(registered.secret()).unwrap())
+            .unwrap()
+            .with_public_url(Some(registered.url.clone().into()));
+        let verifier = match registered.payload_secret() {
+            Some(secret) => verifier
+                .with_payload_secrets(&Secrets::new(secret).unwrap())
+                .unwrap(),
+            None => verifier,
+        };
         let received = self.received.lock().unwrap();
         let verify = |(headers, body): &(HeaderMap, Bytes)| {
             let now = SystemTime::now();
-            let (method, uri) = (Method::POST, Uri::from_static("/"));
+            let (method, uri) = (Method::POST, Uri::from_static("/hook"));
             let head = Head::new(&method, &uri, headers);
             let screened = verifier.provider().screen(headers, now).unwrap();
-            verifier.verify(head, &screened, body.clone(), now).unwrap()
+            let delivery = verifier.verify(head, &screened, body.clone(), now).unwrap();
+            delivery.with_headers(headers.clone())
         };
         received.iter().map(verify).collect()
+    }
+}
+
+/// The one event of a delivery, of one that may hold several too.
+pub(crate) fn event(delivery: &Delivery) -> &EventHead {
+    match delivery.items() {
+        Some([item]) => item.event().unwrap(),
+        Some(items) => panic!("{items:?}"),
+        None => delivery.event().unwrap(),
     }
 }
 

@@ -5,6 +5,7 @@ use std::{collections::HashMap, sync::Arc, time::Duration};
 use tower_webhooks_core::Text;
 use tower_webhooks_inbox::{
     Claim, Extend, JobState, Leased, Ordering, Settle, SettleResult, Settlement, StoredEvent, Want,
+    put_off,
 };
 
 use super::{
@@ -12,7 +13,7 @@ use super::{
     rows::{self, SELECT_EVENT},
     unsigned,
 };
-use crate::time::after;
+use crate::time::{after, duration_micros};
 
 /// A job whose lease is the caller's.
 struct Held {
@@ -27,6 +28,14 @@ struct Due {
     attempts: u32,
 }
 
+impl Due {
+    /// How much later it is due, at most, if its lease ended, and not for the first
+    /// time.
+    fn put_off(&self) -> Option<Duration> {
+        put_off(self.attempts).filter(|_| self.state == JobState::Running)
+    }
+}
+
 impl Tx<'_> {
     pub(super) fn claim(&mut self, claim: &Claim) -> rusqlite::Result<Vec<Leased>> {
         // A lease of nothing would be over before the claim is.
@@ -36,7 +45,12 @@ impl Tx<'_> {
         for want in &claim.wants {
             self.note_asked(&want.endpoint, &want.handler)?;
             for due in self.due(want)? {
-                claimed.push(self.lease(want, &due, &claim.worker, lease, &mut events)?);
+                match due.put_off() {
+                    Some(most) => self.put_off(want, &due, most)?,
+                    None => {
+                        claimed.push(self.lease(want, &due, &claim.worker, lease, &mut events)?);
+                    }
+                }
             }
         }
         Ok(claimed)
@@ -70,6 +84,24 @@ impl Tx<'_> {
                 })
             },
         )
+    }
+
+    /// Makes a job that was cut short due later.
+    fn put_off(&mut self, want: &Want, due: &Due, most: Duration) -> rusqlite::Result<()> {
+        self.run(
+            "UPDATE job SET state = 'pending', due_at = ?3 + abs(random() % ?4)
+             WHERE seq = ?1 AND handler = ?2",
+            (
+                due.seq,
+                want.handler.as_str(),
+                self.now,
+                duration_micros(most),
+            ),
+        )?;
+        let (endpoint, handler) = (&want.endpoint, &want.handler);
+        self.tally.job(endpoint, handler, JobState::Running, -1);
+        self.tally.job(endpoint, handler, JobState::Pending, 1);
+        Ok(())
     }
 
     fn lease(

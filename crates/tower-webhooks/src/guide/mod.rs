@@ -23,6 +23,9 @@ pub mod proxies {}
 #[doc = include_str!("tenants.md")]
 pub mod tenants {}
 
+#[doc = include_str!("signatures.md")]
+pub mod invalid_signature {}
+
 #[doc = include_str!("handshakes.md")]
 pub mod handshakes {}
 

@@ -152,6 +152,7 @@ impl Decision {
                         event_id: id.unwrap_or_else(|| body_key(&event.hash_body())),
                         attempt: Attempt::new(1, 1),
                         extensions: intake.extensions.clone(),
+                        lease: None,
                         transaction: Transaction::default(),
                     });
                     let left = thinking_time(budget).saturating_sub(started.elapsed());

@@ -3,8 +3,9 @@ use std::{sync::Arc, time::SystemTime};
 use bytes::Bytes;
 use http::{Extensions, HeaderName, HeaderValue};
 use tower_webhooks_core::{Delivery, Provider, Restored, Text};
+use tower_webhooks_inbox::EventSeq;
 
-use crate::{Attempt, Job, extract::event_id, job::Parts, transaction::Transaction};
+use crate::{Attempt, Job, Lease, extract::event_id, job::Parts, transaction::Transaction};
 
 /// A job that no inbox holds, to call an extractor or a handler with.
 ///
@@ -47,6 +48,7 @@ pub struct TestJob {
     handler: Text,
     attempt: Attempt,
     extensions: Extensions,
+    lease: Option<Lease>,
 }
 
 impl TestJob {
@@ -60,6 +62,7 @@ impl TestJob {
             handler: Text::from_static("test"),
             attempt: Attempt::new(1, 1),
             extensions: Extensions::new(),
+            lease: None,
         }
     }
 
@@ -99,6 +102,13 @@ impl TestJob {
         self
     }
 
+    /// Sets the lease that it runs under: the event's number in the inbox, and the
+    /// token. The default is none.
+    pub fn with_lease(mut self, seq: EventSeq, token: u64) -> Self {
+        self.lease = Some(Lease::new(seq, token));
+        self
+    }
+
     /// Adds a value that handlers take as `Extension<T>`. Another of the same
     /// type replaces it.
     pub fn with_extension<T: Clone + Send + Sync + 'static>(mut self, value: T) -> Self {
@@ -118,6 +128,7 @@ impl TestJob {
             handler: self.handler,
             attempt: self.attempt,
             extensions: self.extensions,
+            lease: self.lease,
             transaction: Transaction::default(),
         })
     }
@@ -141,6 +152,7 @@ mod tests {
             .with_endpoint("shop")
             .with_handler("ship")
             .with_attempt(2, 3)
+            .with_lease(EventSeq(4), 5)
             .build();
         assert_eq!(job.event_id(), "evt_1");
         assert_eq!(job.delivery().received_at(), received_at);
@@ -148,6 +160,7 @@ mod tests {
         assert_eq!(job.delivery().headers().get_all(name).iter().count(), 2);
         assert_eq!((&**job.endpoint(), &**job.handler()), ("shop", "ship"));
         assert_eq!((job.attempt().number, job.attempt().max), (2, 3));
+        assert_eq!(job.lease(), Some(Lease::new(EventSeq(4), 5)));
     }
 
     #[test]

@@ -1,5 +1,7 @@
 //! Tests of your own app: signed requests, a clock turned by hand, and a way
-//! to wait until a handler has run. [`TestJob`] is for a handler alone.
+//! to wait until a handler has run. [`TestJob`] is for a handler alone. With the
+//! feature `explain` a failed test says why a signature does not match:
+//! [`guide::invalid_signature`](crate::guide::invalid_signature).
 //!
 //! ```
 //! use std::time::Duration;
@@ -39,10 +41,18 @@
 //! # }
 //! ```
 
+#[cfg(feature = "explain")]
+mod explain;
 mod job;
 mod runs;
 mod sender;
 
+#[cfg(feature = "explain")]
+pub use explain::{assert_verifies, explain};
 pub use job::TestJob;
 pub use runs::{Run, Runs};
 pub use sender::Sender;
+#[cfg(feature = "explain")]
+pub use tower_webhooks_core::explain::{
+    Cause, Confidence, Explainer, Explanation, Finding, Subject, Tried,
+};

@@ -89,8 +89,17 @@ impl Sender {
     /// [`SignError`] when a signed header or the signed URL was not given, or the
     /// secret does not fit the provider's scheme.
     pub fn request(&self, body: impl Into<Bytes>) -> Result<Request<Body>, SignError> {
+        Ok(self.signed(body)?.map(Body::from))
+    }
+
+    /// The same with its body in memory, to be looked at, cloned or explained.
+    ///
+    /// # Errors
+    ///
+    /// As [`request`](Self::request).
+    pub fn signed(&self, body: impl Into<Bytes>) -> Result<Request<Bytes>, SignError> {
         let signed = self.signer.sign_request(&body.into(), self.clock.now())?;
-        let mut request = Request::new(Body::from(signed.body));
+        let mut request = Request::new(signed.body);
         *request.method_mut() = http::Method::POST;
         *request.uri_mut() = self.uri.clone();
         *request.headers_mut() = signed.headers;

@@ -9,7 +9,7 @@ use tower_webhooks_inbox::{Inbox, Leased, Settle, SettleResult, Settlement, Stor
 
 use super::{lanes::Lane, meters::Label};
 use crate::{
-    Attempt, Completion, HandlerError, Job, Outcome, job::Parts, router::HandlerSettings,
+    Attempt, Completion, HandlerError, Job, Lease, Outcome, job::Parts, router::HandlerSettings,
     transaction::Transaction,
 };
 
@@ -19,7 +19,8 @@ const COMMIT_LIMIT: Duration = Duration::from_secs(30);
 /// How a run ended.
 #[derive(Debug)]
 pub(super) enum Ended {
-    /// The handler's transaction is committed, and its job's completion with it.
+    /// The handler's transaction is committed, and its job's completion with it; or
+    /// the handler has committed both itself.
     Committed,
     /// It did not run, since no attempt is left; why the last one failed that said so.
     Exhausted(Option<Text>),
@@ -67,6 +68,7 @@ pub(super) async fn run(
             event_id: event_id(&leased.event),
             attempt: Attempt::new(leased.attempt, settings.retry.limit()),
             extensions,
+            lease: Some(Lease::new(leased.event.seq, leased.token)),
             transaction: transaction.clone(),
         });
         lane.route.call(job).await
@@ -74,6 +76,7 @@ pub(super) async fn run(
     match timeout(settings.timeout, attempt).await {
         Ok(Outcome(Ok(completion))) => match transaction.take_to_commit() {
             Some(written) => commit(inbox, leased, completion, written).await,
+            None if completion.is_by_statement() => Ended::Committed,
             None => Ended::Finished(completion.into()),
         },
         Ok(outcome) => Ended::Finished(outcome),
@@ -105,7 +108,7 @@ async fn commit(
             "the handler returned while its transaction was still in use",
         ));
     }
-    if completion.into_work().is_some() {
+    if completion.is_by_statement() || completion.into_work().is_some() {
         return failed(HandlerError::permanent(
             "a handler commits either a transaction or other work, not both",
         ));

@@ -5,7 +5,7 @@
 
 use std::fmt::Write as _;
 
-use super::{Judged, Row};
+use super::judge::{Judged, Row};
 
 pub(super) fn report(rows: &[Row]) -> String {
     let count = |judged: &[Judged]| {

@@ -1,42 +1,57 @@
 //! Judges any receiver by what it answers.
 //!
+//! * `judge` says what each answer means, `junit` writes it for other tools.
 //! * `observe` counts effects, which no answer shows.
-//! * `junit` is the report that other tools read.
+//! * `crash` kills the receiver and starts it again.
 
+mod crash;
+mod judge;
 mod junit;
 mod observe;
 
 use std::{io::Write, path::PathBuf, time::Duration};
 
-use serde::Serialize;
 use tower_webhooks_sandbox::{
     Trigger,
-    faults::{Fault, FaultError, FaultPlayer, Played, Reply, Verdict},
+    faults::{Fault, FaultPlayer, Reply},
 };
 
+use self::{
+    crash::{Crash, Stage},
+    judge::{Judged, Row},
+    observe::Observer,
+};
 use crate::{
-    args::{ProviderArg, SecretArgs, parse_seconds},
+    args::{PayloadSecretArgs, ProviderArg, SecretArgs, parse_seconds},
     failure::Failure,
 };
 
 /// Play every fault to a receiver, and say which answers were right
 ///
 /// First a right event, which must be accepted. What HTTP alone cannot show, such as a handler that
-/// runs twice, is "not observable" without --observe, and never "right".
+/// runs twice, is "not observable" without --observe, and never "right". Whether an event that was
+/// acknowledged outlives the receiver's process shows with --kill and --start alone.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Example:
   webhooks conform --provider monterrey --url http://127.0.0.1:3000/webhooks/monterrey \\
-    --observe 'psql -Atc \"select count(*) from orders\"' --junit conform.xml")]
+    --observe 'psql -Atc \"select count(*) from orders\"' --junit conform.xml \\
+    --kill 'kill -9 $(cat receiver.pid)' --start './receiver & echo $! > receiver.pid'")]
 pub(crate) struct Args {
     #[command(flatten)]
     provider: ProviderArg,
     #[command(flatten)]
     secret: SecretArgs,
+    #[command(flatten)]
+    payload_secret: PayloadSecretArgs,
 
     /// The receiver, over http
     #[arg(long)]
     url: String,
+
+    /// The URL that is signed, where the provider signs it [default: the one of --url]
+    #[arg(long, value_name = "URL")]
+    public_url: Option<String>,
 
     /// The event that is sent, of whose type the preset has a sample [default: its first]
     #[arg(short, long, value_name = "TYPE")]
@@ -56,6 +71,26 @@ pub(crate) struct Args {
     )]
     settle: Duration,
 
+    /// Kill the receiver with this command of the shell, at once and without a word to it
+    #[arg(long, value_name = "CMD", requires_all = ["observe", "start"])]
+    kill: Option<String>,
+
+    /// Start it again with this one, which may stay or return; it is left running
+    #[arg(long, value_name = "CMD", requires = "kill")]
+    start: Option<String>,
+
+    /// How long the effects of acknowledged events may take after a start
+    ///
+    /// At least as long as the receiver takes to notice that a handler died.
+    #[arg(
+        long,
+        default_value = "60",
+        value_name = "SECONDS",
+        value_parser = parse_seconds,
+        requires = "kill"
+    )]
+    recovery: Duration,
+
     /// How long to wait for each answer
     #[arg(long, default_value = "10", value_name = "SECONDS", value_parser = parse_seconds)]
     timeout: Duration,
@@ -67,37 +102,6 @@ pub(crate) struct Args {
     /// Print a JSON object a line
     #[arg(long)]
     json: bool,
-}
-
-/// One judged row.
-#[derive(Debug, Serialize)]
-struct Row {
-    name: String,
-    judged: Judged,
-    /// What was wrong, or why it was not judged.
-    why: Option<String>,
-    /// What came back, in order.
-    replies: Vec<Reply>,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "kebab-case")]
-enum Judged {
-    NotApplicable,
-    NotObservable,
-    Right,
-    Wrong,
-}
-
-impl Judged {
-    const fn words(self) -> &'static str {
-        match self {
-            Self::NotApplicable => "not applicable",
-            Self::NotObservable => "not observable",
-            Self::Right => "right",
-            Self::Wrong => "WRONG",
-        }
-    }
 }
 
 pub(crate) fn run(args: Args, out: &mut impl Write) -> Result<(), Failure> {
@@ -114,51 +118,65 @@ pub(crate) fn run(args: Args, out: &mut impl Write) -> Result<(), Failure> {
         },
     };
     let event = Trigger::new(provider.name().clone(), event);
-    let player = FaultPlayer::new(provider, args.secret.one()?, args.url)
+    let payload_secret = args.payload_secret.one(&provider)?;
+    let mut player = FaultPlayer::new(provider, args.secret.one()?, args.url)
         .map_err(Failure::usage)?
         .with_timeout(args.timeout);
+    if let Some(secret) = payload_secret {
+        player = player.with_payload_secret(secret);
+    }
+    if let Some(url) = args.public_url {
+        player = player.with_public_url(url);
+    }
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .map_err(Failure::failed)?;
     let observer = args
         .observe
-        .map(|command| observe::Observer::new(command, args.settle));
+        .map(|command| Observer::new(command, args.settle));
+    let crash = args.kill.zip(args.start).map(|(kill, start)| Crash {
+        kill,
+        start,
+        recovery: args.recovery,
+    });
 
     let plain = runtime
         .block_on(player.play_none(&event))
-        .map_err(|error| failure(&error))?;
+        .map_err(Failure::usage)?;
     if !matches!(plain, Reply::Status(200..300)) {
         let why = "a right event is not accepted, so that no fault shows anything: check --secret and --url";
         return Err(Failure::failed(why));
     }
     let mut rows = Vec::new();
     for fault in Fault::ALL {
-        let before = observer
-            .as_ref()
-            .filter(|_| fault.effects().is_some())
-            .map(observe::Observer::settled)
-            .transpose()?;
+        let before = observer.as_ref().map(Observer::settled).transpose()?;
+        // Nothing but what was given can keep a fault from being played.
         let played = runtime.block_on(player.play(fault, &event));
-        let played = played.map_err(|error| failure(&error))?;
-        let effects = match (&observer, before, fault.effects()) {
+        let played = played.map_err(Failure::usage)?;
+        let effects = match (&observer, before, played.effects) {
             (Some(observer), Some(before), Some(expected)) => {
                 Some(observer.effects(before, expected)?)
             }
             _ => None,
         };
-        for row in judge(&played, effects) {
-            if args.json {
-                serde_json::to_writer(&mut *out, &row)?;
-                writeln!(out)?;
-            } else {
-                let why = row.why.as_ref().map(|why| format!(": {why}"));
-                let words = row.judged.words();
-                writeln!(out, "{}: {words}{}", row.name, why.unwrap_or_default())?;
-            }
-            out.flush()?;
+        for row in judge::rows(&played, effects) {
+            report(&row, args.json, out)?;
             rows.push(row);
         }
+    }
+    let crashed = match (&crash, &observer) {
+        (Some(crash), Some(observer)) => crash.play(&Stage {
+            runtime: &runtime,
+            player: &player,
+            event: &event,
+            observer,
+        })?,
+        _ => crash::unseen(),
+    };
+    for row in crashed {
+        report(&row, args.json, out)?;
+        rows.push(row);
     }
     if let Some(path) = &args.junit {
         std::fs::write(path, junit::report(&rows)).map_err(|error| {
@@ -178,66 +196,15 @@ pub(crate) fn run(args: Args, out: &mut impl Write) -> Result<(), Failure> {
     }
 }
 
-/// A row for the answers, and one for the effects where there are to be so
-/// many.
-fn judge(played: &Played, effects: Option<u64>) -> Vec<Row> {
-    let replies: Vec<Reply> = played.exchanges.iter().map(|one| one.reply).collect();
-    let name = played.fault.name().to_owned();
-    let answers = match &played.verdict {
-        Verdict::Right => (Judged::Right, None),
-        Verdict::Wrong(expected) => {
-            let got: Vec<String> = replies.iter().map(in_words).collect();
-            let why = format!(
-                "a right receiver {expected}; it answered {}",
-                got.join(", ")
-            );
-            (Judged::Wrong, Some(why))
-        }
-        Verdict::NotApplicable(why) => (Judged::NotApplicable, Some((*why).to_owned())),
-        _ => (Judged::NotObservable, None),
-    };
-    let (judged, why) = answers;
-    let mut rows = vec![Row {
-        name,
-        judged,
-        why,
-        replies,
-    }];
-    if judged == Judged::NotApplicable {
-        return rows;
+fn report(row: &Row, json: bool, out: &mut impl Write) -> Result<(), Failure> {
+    if json {
+        serde_json::to_writer(&mut *out, row)?;
+        writeln!(out)?;
+    } else {
+        let why = row.why.as_ref().map(|why| format!(": {why}"));
+        let words = row.judged.words();
+        writeln!(out, "{}: {words}{}", row.name, why.unwrap_or_default())?;
     }
-    if let Some(expected) = played.fault.effects() {
-        let (judged, why) = match effects {
-            None => (
-                Judged::NotObservable,
-                Some("effects need --observe".to_owned()),
-            ),
-            Some(effects) if effects == u64::from(expected) => (Judged::Right, None),
-            Some(effects) => {
-                let why = format!("{expected} effects are right; there were {effects}");
-                (Judged::Wrong, Some(why))
-            }
-        };
-        rows.push(Row {
-            name: format!("{}, effects", played.fault),
-            judged,
-            why,
-            replies: Vec::new(),
-        });
-    }
-    rows
-}
-
-fn in_words(reply: &Reply) -> String {
-    match reply {
-        Reply::Closed => "nothing".to_owned(),
-        Reply::NotAwaited => "(not waited for)".to_owned(),
-        Reply::Status(status) => status.to_string(),
-        _ => "nothing in time".to_owned(),
-    }
-}
-
-/// Nothing but what was given can keep a fault from being played.
-fn failure(error: &FaultError) -> Failure {
-    Failure::usage(error)
+    out.flush()?;
+    Ok(())
 }

@@ -57,7 +57,25 @@ impl Observer {
         }
     }
 
-    fn count(&self) -> Result<u64, Failure> {
+    /// How many effects there are more than before, as soon as they are so many
+    /// or the time is over.
+    pub(super) fn reached(
+        &self,
+        before: u64,
+        expected: u64,
+        patience: Duration,
+    ) -> Result<u64, Failure> {
+        let begun = Instant::now();
+        loop {
+            let effects = self.count()?.saturating_sub(before);
+            if effects >= expected || begun.elapsed() >= patience {
+                return Ok(effects);
+            }
+            sleep(PAUSE);
+        }
+    }
+
+    pub(super) fn count(&self) -> Result<u64, Failure> {
         let output = Command::new("sh")
             .args(["-c", &self.command])
             .stdin(Stdio::null())

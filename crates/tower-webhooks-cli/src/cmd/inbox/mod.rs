@@ -24,6 +24,7 @@ use std::{io::Write, time::Duration};
 
 use tower_webhooks_inbox::Inbox;
 
+pub(super) use self::{place::PlaceArg, show::find};
 use crate::failure::Failure;
 
 /// What a receiver that waits for its turn gets between two transactions.
@@ -43,7 +44,7 @@ pub(crate) struct Args {
     command: Command,
 
     #[command(flatten)]
-    place: place::PlaceArg,
+    place: PlaceArg,
 
     /// Print JSON
     #[arg(long, global = true)]

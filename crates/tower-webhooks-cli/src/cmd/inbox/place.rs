@@ -106,8 +106,6 @@ pub(super) fn server(url: &str) -> PostgresBuilder {
         // They see whether it is there, and try again.
         .with_open_wait(Duration::ZERO)
         .with_max_connections(2)
-        // The command ends before a hint is sent; workers look once a second.
-        .without_notify()
 }
 
 pub(super) fn unopened(error: OpenError) -> Failure {

@@ -133,8 +133,9 @@ fn reader(
             .map_err(|error| Failure::usage(format!("--ordering-key: {error}")))?;
     }
     let encryption = provider.encryption();
-    let opener = encryption
-        .map(|encryption| Opener::new(encryption, &payload_secrets.all()?).map_err(Failure::usage));
+    let opener = encryption.map(|encryption| {
+        Opener::new(encryption, &payload_secrets.opening()?).map_err(Failure::usage)
+    });
     let opener = opener.transpose()?;
     Ok(Some(Reader::new(provider, opener)))
 }

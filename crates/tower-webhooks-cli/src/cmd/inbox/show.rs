@@ -42,7 +42,7 @@ pub(super) async fn run(
 }
 
 /// The event of that number.
-pub(super) async fn find(inbox: &dyn Inbox, seq: u64) -> Result<EventRecord, Failure> {
+pub(in crate::cmd) async fn find(inbox: &dyn Inbox, seq: u64) -> Result<EventRecord, Failure> {
     let found = inbox.get(EventSeq(seq)).await;
     found
         .map_err(|error| Failure::chain(&error))?

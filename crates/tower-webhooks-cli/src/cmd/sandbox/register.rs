@@ -1,7 +1,11 @@
-use std::{io::Write, path::PathBuf};
+use std::{
+    io::Write,
+    path::{Path, PathBuf},
+};
 
 use http::Method;
 use serde_json::{Value, json};
+use tower_webhooks_core::providers;
 use tower_webhooks_registrar::{Confidential, SecretFile};
 
 use super::console::At;
@@ -10,7 +14,8 @@ use crate::failure::Failure;
 /// Register an endpoint as on the page of a provider's portal
 ///
 /// For providers without a management API. The secret that the sandbox makes up goes to a file; with
-/// WEBHOOK_SECRET or WEBHOOK_SECRET_FILE set it is that one.
+/// WEBHOOK_SECRET or WEBHOOK_SECRET_FILE set it is that one. Of a provider that signs with a private
+/// key, the file gets the public half.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Example:
@@ -36,6 +41,10 @@ pub(super) struct Args {
     #[arg(long, value_name = "FILE")]
     secret_file: Option<PathBuf>,
 
+    /// A new file for the secret that payloads are encrypted with, where the provider has one for that
+    #[arg(long, value_name = "FILE")]
+    payload_secret_file: Option<PathBuf>,
+
     /// Print the registration as JSON, without its secret
     #[arg(long)]
     json: bool,
@@ -43,10 +52,16 @@ pub(super) struct Args {
 
 pub(super) async fn run(args: Args, out: &mut impl Write) -> Result<(), Failure> {
     let chosen = crate::cmd::register::chosen_secret()?;
+    let payload_file = match &args.payload_secret_file {
+        Some(path) => Some(prepare(path)?),
+        None if encrypts(&args.provider) => {
+            let why = "the secret for payloads has no place to go: give --payload-secret-file";
+            return Err(Failure::usage(why));
+        }
+        None => None,
+    };
     let file = match (&chosen, &args.secret_file) {
-        (_, Some(path)) => Some(SecretFile::prepare(path).map_err(|error| {
-            Failure::usage(format!("{} cannot be made: {error}", path.display()))
-        })?),
+        (_, Some(path)) => Some(prepare(path)?),
         (Some(_), None) => None,
         (None, None) => {
             let why = "the secret has no place to go: give --secret-file, or set WEBHOOK_SECRET";
@@ -63,10 +78,12 @@ pub(super) async fn run(args: Args, out: &mut impl Write) -> Result<(), Failure>
         .at
         .call(Method::POST, &["registrations"], Some(&wanted))
         .await?;
-    let secret = made.as_object_mut().and_then(|made| made.remove("secret"));
-    if let (Some(file), Some(secret)) = (file, secret.as_ref().and_then(Value::as_str)) {
-        file.keep(&Confidential::new(secret))
-            .map_err(|error| Failure::failed(format!("the secret cannot be kept: {error}")))?;
+    for (file, name) in [(file, "secret"), (payload_file, "payload_secret")] {
+        let secret = made.as_object_mut().and_then(|made| made.remove(name));
+        if let (Some(file), Some(secret)) = (file, secret.as_ref().and_then(Value::as_str)) {
+            file.keep(&Confidential::new(secret))
+                .map_err(|error| Failure::failed(format!("the secret cannot be kept: {error}")))?;
+        }
     }
     if args.json {
         writeln!(out, "{made}")?;
@@ -75,4 +92,13 @@ pub(super) async fn run(args: Args, out: &mut impl Write) -> Result<(), Failure>
         writeln!(out, "created {id} for {}", args.url)?;
     }
     Ok(())
+}
+
+fn prepare(path: &Path) -> Result<SecretFile, Failure> {
+    SecretFile::prepare(path)
+        .map_err(|error| Failure::usage(format!("{} cannot be made: {error}", path.display())))
+}
+
+fn encrypts(provider: &str) -> bool {
+    providers::find(provider).is_some_and(|provider| provider.needs_payload_secrets())
 }

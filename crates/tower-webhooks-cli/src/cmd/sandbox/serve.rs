@@ -9,7 +9,7 @@ use tokio::net::TcpListener;
 use tower_webhooks_core::Provider;
 use tower_webhooks_sandbox::{Dispatch, Outcome, Sandbox, SandboxError, Schedule, Source, State};
 
-use crate::{args::load_provider, failure::Failure, words::one_line};
+use crate::{args::load_provider, failure::Failure, stop::told_to_stop, words::one_line};
 
 /// How the server runs.
 #[derive(Debug, clap::Args)]
@@ -146,26 +146,4 @@ pub(super) fn in_words(dispatch: &Dispatch) -> String {
     one_line(&format!(
         "{id} {provider} {event_type} to {url}: attempt {number} {outcome}; {state}"
     ))
-}
-
-/// SIGINT or SIGTERM. Where signals cannot be listened for, they end the
-/// process by themselves.
-async fn told_to_stop() {
-    #[cfg(unix)]
-    {
-        use tokio::signal::unix::{SignalKind, signal};
-        if let (Ok(mut interrupt), Ok(mut terminate)) = (
-            signal(SignalKind::interrupt()),
-            signal(SignalKind::terminate()),
-        ) {
-            tokio::select! {
-                _ = interrupt.recv() => {}
-                _ = terminate.recv() => {}
-            }
-            return;
-        }
-    }
-    if tokio::signal::ctrl_c().await.is_err() {
-        std::future::pending::<()>().await;
-    }
 }

@@ -20,9 +20,16 @@ pub(super) fn run(args: Args, out: &mut impl Write) -> Result<(), Failure> {
         .timeout
         .or_else(|| provider.retries().deadline)
         .unwrap_or(DEFAULT_TIMEOUT);
-    let player = FaultPlayer::new(provider, args.secret.one()?, args.url)
+    let payload_secret = args.payload_secret.one(&provider)?;
+    let mut player = FaultPlayer::new(provider, args.secret.one()?, args.url)
         .map_err(Failure::usage)?
         .with_timeout(timeout);
+    if let Some(secret) = payload_secret {
+        player = player.with_payload_secret(secret);
+    }
+    if let Some(url) = args.public_url {
+        player = player.with_public_url(url);
+    }
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
@@ -62,7 +69,7 @@ fn report(played: &Played, json: bool, out: &mut impl Write) -> Result<(), Failu
         Verdict::Wrong(expected) => {
             writeln!(out, "{fault}: wrong: a right receiver {expected}")?;
         }
-        Verdict::NotApplicable(why) => writeln!(out, "{fault}: not applicable: {why}")?,
+        Verdict::NotApplicable(why) => writeln!(out, "{fault}: does not apply: {why}")?,
         _ => writeln!(out, "{fault}: unknown")?,
     }
     for exchange in &played.exchanges {

@@ -6,13 +6,13 @@ use bytes::Bytes;
 use http::HeaderMap;
 use serde::Serialize;
 use tower_webhooks_core::{
-    Delivery, Provider, Restored, Signer, Text,
+    Provider, SignedRequest, Text,
     provider::{Prefix, Scheme},
 };
-use tower_webhooks_sandbox::{faults::Fault, renew, type_header};
+use tower_webhooks_sandbox::{Draft, EventSigner, faults::Fault};
 
 use crate::{
-    args::{BodyArgs, HeaderArgs, ProviderArg, SecretArgs, parse_seconds},
+    args::{BodyArgs, HeaderArgs, PayloadSecretArgs, ProviderArg, SecretArgs, parse_seconds},
     failure::Failure,
     post::{Answer, Poster},
     words::nearest,
@@ -25,9 +25,11 @@ const DEFAULT_TIMEOUT: Duration = Duration::from_secs(30);
 ///
 /// Prints status, time and the first line of each answer; exits with 1 if one was not 2xx.
 ///
-/// A sample is made a new event each time: it gets a new id, or, where the provider sends no ids, a
-/// member `webhooks_send` that tells it from the others. A body of your own is first sent as it is,
-/// and then, with --count, made new like a sample.
+/// A sample is made a new event each time: it gets a new id, and, where none is sent that the
+/// signature binds to the body, a member `webhooks_send` that tells it from the others. A body of
+/// your own is first sent as it is, and then, with --count, made new like a sample.
+///
+/// For a provider that signs with a private key, the secret is that key.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -40,10 +42,16 @@ pub(crate) struct Args {
     provider: ProviderArg,
     #[command(flatten)]
     secret: SecretArgs,
+    #[command(flatten)]
+    payload_secret: PayloadSecretArgs,
 
     /// Where to post it
     #[arg(long)]
     url: String,
+
+    /// The URL that is signed, where the provider signs it [default: where it is posted]
+    #[arg(long, value_name = "URL")]
+    public_url: Option<String>,
 
     /// Send the built-in sample of this event type; `webhooks providers NAME` lists them
     #[arg(short, long, value_name = "TYPE", conflicts_with = "BodyArgs")]
@@ -93,15 +101,13 @@ pub(crate) fn run(args: Args, out: &mut impl Write) -> Result<(), Failure> {
         .or_else(|| provider.retries().deadline)
         .unwrap_or(DEFAULT_TIMEOUT);
     let poster = Poster::new(&args.url, timeout)?;
-    let mut signer = Signer::new(provider.clone(), args.secret.one()?).with_url(args.url);
-    if let Some((name, value)) = args
-        .event
-        .as_deref()
-        .and_then(|event| type_header(&provider, event))
-    {
-        signer = signer.with_header(name, value);
+    let headers = args.headers.parse_single()?;
+    let url = args.public_url.unwrap_or(args.url);
+    let mut signer = EventSigner::new(provider.clone(), args.secret.one()?, url);
+    if let Some(secret) = args.payload_secret.one(&provider)? {
+        signer = signer.with_payload_secret(secret);
     }
-    for (name, value) in &args.headers.parse_single()? {
+    for (name, value) in &headers {
         signer = signer.with_header(name.clone(), value.clone());
     }
     let (body, is_sample) = match &args.event {
@@ -118,20 +124,30 @@ pub(crate) fn run(args: Args, out: &mut impl Write) -> Result<(), Failure> {
         .enable_all()
         .build()
         .map_err(Failure::failed)?;
+    let first = Draft::new(&provider, args.event.as_deref(), body);
     let mut refused = 0;
     for index in 0..args.count {
-        let is_new = !args.same && (is_sample || index > 0);
-        let outgoing = Outgoing::new(&provider, &signer, &body, is_new)?;
-        let post = poster.post(
-            outgoing.headers.clone(),
-            outgoing.body.clone(),
-            outgoing.token(&provider),
-        );
-        let answer = runtime.block_on(post)?;
+        let draft = if !args.same && (is_sample || index > 0) {
+            first.renewed(&provider).ok_or_else(|| {
+                Failure::usage("the body cannot be made a new event: --same sends it as it is")
+            })?
+        } else {
+            first.clone()
+        };
+        let request = signer
+            .sign(&draft, SystemTime::now())
+            .map_err(Failure::usage)?;
+        let SignedRequest {
+            headers: sent,
+            body,
+            ..
+        } = request;
+        let token = token(&provider, &sent, &body);
+        let answer = runtime.block_on(poster.post(sent, body, token.as_deref()))?;
         if !(200..300).contains(&answer.status) {
             refused += 1;
         }
-        report(&provider, outgoing, &answer, args.json, out)?;
+        report(&provider, draft, &headers, &answer, args.json, out)?;
     }
     match refused {
         0 => Ok(()),
@@ -142,59 +158,29 @@ pub(crate) fn run(args: Args, out: &mut impl Write) -> Result<(), Failure> {
     }
 }
 
-/// A request that is ready to go.
-struct Outgoing {
-    headers: HeaderMap,
-    body: Bytes,
-}
-
-impl Outgoing {
-    fn new(
-        provider: &Provider,
-        signer: &Signer,
-        body: &Bytes,
-        is_new: bool,
-    ) -> Result<Self, Failure> {
-        let mut signer = signer.clone();
-        let mut body = body.clone();
-        if is_new {
-            let renewed = std::str::from_utf8(&body)
-                .ok()
-                .and_then(|text| renew(provider, text))
-                .ok_or_else(|| {
-                    Failure::usage("the body cannot be made a new event: --same sends it as it is")
-                })?;
-            body = renewed.body.into();
-            if let Some((name, value)) = renewed.id_header {
-                signer = signer.with_header(name, value);
-            }
+/// The token itself, where a token is what is sent.
+fn token(provider: &Provider, headers: &HeaderMap, body: &[u8]) -> Option<String> {
+    let Scheme::Token(scheme) = provider.scheme() else {
+        return None;
+    };
+    let value = match (provider.scheme().header(), provider.scheme().field()) {
+        (Some(header), _) => headers.get(header)?.to_str().ok()?.to_owned(),
+        (None, pointer) => {
+            let whole: serde_json::Value = serde_json::from_slice(body).ok()?;
+            let value = whole.pointer(&pointer?.replace('*', "0"))?;
+            value.as_str()?.to_owned()
         }
-        let headers = signer
-            .sign(&body, SystemTime::now())
-            .map_err(Failure::usage)?;
-        Ok(Self { headers, body })
-    }
-
-    /// The token itself, where a token is what is sent.
-    fn token(&self, provider: &Provider) -> Option<&str> {
-        let Scheme::Token(scheme) = provider.scheme() else {
-            return None;
-        };
-        let value = self
-            .headers
-            .get(provider.scheme().header()?)?
-            .to_str()
-            .ok()?;
-        match scheme.prefix() {
-            Prefix::Required(prefix) => value.strip_prefix(prefix.as_str()),
-            _ => Some(value),
-        }
+    };
+    match scheme.prefix() {
+        Prefix::Required(prefix) => value.strip_prefix(prefix.as_str()).map(str::to_owned),
+        _ => Some(value),
     }
 }
 
 fn report(
     provider: &Arc<Provider>,
-    outgoing: Outgoing,
+    mut draft: Draft,
+    headers: &HeaderMap,
     answer: &Answer,
     json: bool,
     out: &mut impl Write,
@@ -206,16 +192,17 @@ fn report(
         writeln!(out, "{status} in {millis:.1} ms{colon}{line}")?;
         return Ok(());
     }
-    let mut sent = Restored::new(outgoing.body, SystemTime::now());
-    sent.headers = outgoing.headers;
-    let delivery = Delivery::insecure_restore(Arc::clone(provider), sent);
-    let event = delivery.event().ok();
+    draft.headers.extend(headers.clone());
+    let event = draft.head(provider).ok();
     let line = Line {
         status: answer.status,
         millis: (millis * 1_000.0).round() / 1_000.0,
         body: &answer.line,
-        event_type: event.map(|event| event.event_type().as_str()),
-        id: event.and_then(|event| event.id()).map(Text::as_str),
+        event_type: event.as_ref().map(|event| event.event_type().as_str()),
+        id: event
+            .as_ref()
+            .and_then(|event| event.id())
+            .map(Text::as_str),
     };
     serde_json::to_writer(&mut *out, &line)?;
     writeln!(out)?;
@@ -231,7 +218,7 @@ struct Line<'a> {
     id: Option<&'a str>,
 }
 
-fn sample(provider: &Provider, event: &str) -> Result<Bytes, Failure> {
+pub(crate) fn sample(provider: &Provider, event: &str) -> Result<Bytes, Failure> {
     let names = || {
         provider
             .events()

@@ -1,3 +1,5 @@
+mod explain;
+
 use std::{io::Write, time::SystemTime};
 
 use http::Uri;
@@ -7,8 +9,9 @@ use tower_webhooks_core::{
     Delivery, EventHead, Head, Rejection, RejectionKind, Text, Unusable, Verifier,
 };
 
+use self::explain::{ExplainArgs, Given};
 use crate::{
-    args::{BodyArgs, HeaderArgs, ProviderArg, SecretArgs, TargetArgs, TimeArg},
+    args::{BodyArgs, HeaderArgs, PayloadSecretArgs, ProviderArg, SecretArgs, TargetArgs, TimeArg},
     failure::Failure,
 };
 
@@ -20,12 +23,19 @@ use crate::{
 #[command(after_help = "\
 Example:
   webhooks verify --provider mppcash --secret-file secret.txt \\
-    --header 'x-mppcash-signature: 5f0c…' --body-file body.json")]
+    --header 'x-mppcash-signature: 5f0c…' --body-file body.json
+
+With --explain a request that fails is tried again with what usually goes wrong undone: a line end in
+the secret, a body that was written again, another encoding. It prints each cause, how sure that is
+(certain, likely or possible), and what to change. Nothing
+about the secret or the body is certain unless the signature then matches.")]
 pub(crate) struct Args {
     #[command(flatten)]
     provider: ProviderArg,
     #[command(flatten)]
     secret: SecretArgs,
+    #[command(flatten)]
+    payload_secret: PayloadSecretArgs,
     #[command(flatten)]
     body: BodyArgs,
     #[command(flatten)]
@@ -34,26 +44,57 @@ pub(crate) struct Args {
     target: TargetArgs,
     #[command(flatten)]
     time: TimeArg,
+    #[command(flatten)]
+    explain: ExplainArgs,
 
     /// Print JSON: {"verified":…,"provider":…} with the event, or with "rejection"
+    ///
+    /// With --explain and a request that fails also "findings", "tried", "complete" and "setup_error".
     #[arg(long)]
     json: bool,
 }
 
 pub(crate) fn run(args: Args, out: &mut impl Write) -> Result<(), Failure> {
     let provider = args.provider.provider;
-    let url = args.target.url(provider.scheme())?;
+    // That no URL was given is explained too.
+    let url = if args.explain.explain {
+        args.target.given()?
+    } else {
+        args.target.url(provider.scheme())?
+    };
     let uri: Uri = url
         .unwrap_or("/")
         .parse()
         .map_err(|_| Failure::usage("--url is not a URL"))?;
     let public_url = url.map(|url| url.split_once('?').map_or(url, |(before, _)| before));
-    let verifier = Verifier::new(provider.clone(), &args.secret.all()?)
-        .map_err(Failure::usage)?
-        .with_public_url(public_url.map(Text::from));
+    let public_url = public_url.map(Text::from);
+    let secrets = args.secret.all()?;
     let (method, headers) = (args.target.method()?, args.headers.parse()?);
     let body = args.body.read()?;
     let now = args.time.now();
+    if args.explain.explain {
+        let given = Given {
+            method: &method,
+            uri: &uri,
+            public_url: public_url.clone(),
+            headers: &headers,
+            body: &body,
+            now,
+        };
+        let explanation = args.explain.explain(&provider, &secrets, &given)?;
+        if !explanation.findings().is_empty() {
+            return Err(explain::report(&provider, &explanation, args.json, out)?);
+        }
+    }
+    let verifier = Verifier::new(provider.clone(), &secrets)
+        .map_err(Failure::usage)?
+        .with_public_url(public_url);
+    let verifier = match args.payload_secret.all(&provider)? {
+        Some(secrets) => verifier
+            .with_payload_secrets(&secrets)
+            .map_err(Failure::usage)?,
+        None => verifier,
+    };
 
     let verdict = provider.screen(&headers, now).and_then(|screened| {
         verifier.verify(Head::new(&method, &uri, &headers), &screened, body, now)
@@ -85,6 +126,9 @@ enum Verdict<'r> {
     Accepted {
         /// The label of the secret that matched.
         secret: Option<&'r str>,
+        /// How many there are, where a delivery holds several: the first is told.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        events: Option<usize>,
         event_type: Option<&'r str>,
         id: Option<&'r str>,
         /// When it happened, in RFC 3339.
@@ -103,10 +147,15 @@ impl<'r> Report<'r> {
     fn new(provider: &'r str, verdict: &'r Result<Delivery, Rejection>) -> Self {
         let (verified, verdict) = match verdict {
             Ok(delivery) => {
-                let event = delivery.event();
+                let items = delivery.items();
+                let event = match items {
+                    Some([first, ..]) => first.event(),
+                    _ => delivery.event(),
+                };
                 let head = event.ok();
                 let accepted = Verdict::Accepted {
                     secret: delivery.secret_label().map(Text::as_str),
+                    events: items.map(<[_]>::len),
                     event_type: head.map(|head| head.event_type().as_str()),
                     id: head.and_then(EventHead::id).map(Text::as_str),
                     time: head.and_then(EventHead::occurred_at).and_then(rfc_3339),
@@ -133,6 +182,7 @@ impl<'r> Report<'r> {
         match &self.verdict {
             Verdict::Accepted {
                 secret,
+                events,
                 event_type,
                 id,
                 time,
@@ -142,6 +192,7 @@ impl<'r> Report<'r> {
                 writeln!(out, "verified: {}", self.provider)?;
                 for (name, value) in [
                     ("secret", *secret),
+                    ("events", events.map(|count| count.to_string()).as_deref()),
                     ("type", *event_type),
                     ("id", *id),
                     ("time", time.as_deref()),
@@ -170,7 +221,8 @@ const fn what_to_change(kind: RejectionKind) -> &'static str {
             "the header has not the form of this provider's signature; see `webhooks providers NAME`"
         }
         RejectionKind::SignatureMismatch => {
-            "another secret was used, or other bytes: the body must be exactly as it was sent"
+            "another secret was used, or other bytes: the body must be exactly as it was sent; \
+             --explain tries to find out"
         }
         RejectionKind::SignatureMissing => {
             "a header that is needed was not given; see `webhooks providers NAME`"

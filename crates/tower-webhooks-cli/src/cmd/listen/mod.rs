@@ -1,0 +1,53 @@
+//! A ready receiver for any preset.
+//!
+//! * `serve` receives, keeps, and passes on; `report` says what came.
+//! * `replay` sends what was kept again, signed anew.
+
+mod replay;
+mod report;
+mod serve;
+
+use std::io::Write;
+
+use crate::failure::Failure;
+
+/// Be a receiver: print each verified event, keep it, and pass it on
+///
+/// Verifies as the library does, answers as the provider wants, handshakes too, and keeps every event
+/// in an inbox, for `webhooks inbox` and for `replay`. What is refused is printed with the reason, which
+/// the sender is not told. With --forward each verified request goes on as it came, to an app of yours.
+#[derive(Debug, clap::Args)]
+#[command(
+    args_conflicts_with_subcommands = true,
+    after_help = "\
+Examples:
+  webhooks listen --provider stripe --secret-file secret.txt --inbox stripe.db
+  webhooks listen --provider github --secret-file secret.txt --json --forward http://127.0.0.1:3000/hooks
+  webhooks listen replay 12 --inbox stripe.db --secret-file secret.txt --url http://127.0.0.1:3000/hooks"
+)]
+pub(crate) struct Args {
+    #[command(subcommand)]
+    command: Option<Command>,
+
+    #[command(flatten)]
+    serve: serve::ServeArgs,
+}
+
+/// One command on what was kept.
+#[derive(Debug, clap::Subcommand)]
+enum Command {
+    Replay(replay::Args),
+}
+
+pub(crate) fn run(args: Args, out: &mut impl Write) -> Result<(), Failure> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(Failure::failed)?;
+    runtime.block_on(async {
+        match args.command {
+            None => serve::run(args.serve, out).await,
+            Some(Command::Replay(args)) => replay::run(args, out).await,
+        }
+    })
+}
