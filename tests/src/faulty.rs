@@ -9,7 +9,8 @@ use tokio::sync::watch;
 use tower_webhooks::{Inbox, MemoryInbox};
 use tower_webhooks_inbox::{
     Applied, Batch, BoxFuture, Durability, Erase, EventRecord, EventSeq, Filter, InboxError,
-    InboxErrorKind, Listing, Page, Pruned, Replayed, Retention, Selection, Stats, Want,
+    InboxErrorKind, Listing, Page, Pruned, Replayed, Retention, Retire, Retired, Selection, Stats,
+    Want,
 };
 
 /// A [`MemoryInbox`] whose intake can be made to fail or to wait, and whose
@@ -143,6 +144,14 @@ impl Inbox for FaultyInbox {
         max_rows: usize,
     ) -> BoxFuture<'a, Result<Pruned, InboxError>> {
         self.memory.prune(retention, max_rows)
+    }
+
+    fn retire<'a>(
+        &'a self,
+        what: &'a Retire,
+        max_jobs: usize,
+    ) -> BoxFuture<'a, Result<Retired, InboxError>> {
+        self.memory.retire(what, max_jobs)
     }
 
     fn erase<'a>(&'a self, what: &'a Erase) -> BoxFuture<'a, Result<u64, InboxError>> {

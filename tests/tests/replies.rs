@@ -21,7 +21,7 @@ use tower_webhooks::{
     testing::{Runs, Sender},
 };
 use tower_webhooks_inbox::{DecidedBy, EventState, InboxErrorKind, RecordedReply};
-use tower_webhooks_tests::{FaultyInbox, Figures, Form, Server, ask, head_of, soon};
+use tower_webhooks_tests::{FaultyInbox, Figures, Form, Server, ask, head_of, soon, turns};
 
 const KEY: &str = "the-webhook-key-of-the-cards";
 const AUTHORIZATION: &str = "cards.authorization.pending";
@@ -378,4 +378,32 @@ async fn replies_and_acknowledgements_mix_on_one_url() {
         assert_eq!(seen, [AUTHORIZATION, "cards.clearing.pending"], "{form:?}");
         assert_eq!(asked.load(Ordering::SeqCst), 1, "{form:?}");
     }
+}
+
+/// As long as a handler thinks, its delivery's body is in memory.
+#[tokio::test]
+async fn bytes_count_for_as_long_as_a_reply_is_being_decided() {
+    let decide = |_: Job| async {
+        pending::<()>().await;
+        Json(json!({ "code": "00" }))
+    };
+    let default = Json(json!({ "code": "05" }));
+    let decide = decide.or_default(default).within(Duration::from_secs(2));
+    let events = EventRouter::new().reply(AUTHORIZATION, decide);
+    let cards = Cards::start(Form::Terminal, events).await;
+    let body = json!({
+        "product": "cards", "event_type": "authorization", "status": "pending",
+        "operation_id": "op_1", "data": { "note": "x".repeat(500_000) },
+    });
+    let asked = tokio::spawn(ask(cards.app.clone(), request(&body)));
+    while cards.inbox.all().await.is_empty() {
+        turns().await;
+    }
+    turns().await;
+    assert!(!asked.is_finished(), "it is being decided");
+    let held = cards.webhooks.bytes_in_flight();
+    assert!(held >= 500_000, "{held}");
+    assert_eq!(asked.await.unwrap().status, 200, "the default");
+    cards.webhooks.drain(Duration::from_secs(5)).await;
+    assert_eq!(cards.webhooks.bytes_in_flight(), 0, "given back");
 }

@@ -15,8 +15,8 @@ use support::{
 use tower_webhooks_inbox::Batch;
 use tower_webhooks_sqlite::rusqlite::Connection;
 
-const COMMANDS: [&str; 8] = [
-    "list", "show", "dead", "replay", "stats", "prune", "erase", "migrate",
+const COMMANDS: [&str; 9] = [
+    "list", "show", "dead", "replay", "stats", "prune", "erase", "retire", "migrate",
 ];
 
 on_both_stores! {
@@ -29,6 +29,7 @@ on_both_stores! {
     jobs_that_no_worker_asks_for_are_orphaned
     pruning_takes_steps_until_nothing_old_is_left
     erasing_wants_a_yes_and_keeps_the_key
+    retiring_wants_a_yes_and_a_handler_that_nobody_asks_for
 }
 
 #[test]
@@ -85,6 +86,7 @@ fn wrong_use_is_explained_in_one_line() {
         ("erase --tenant acme", "--endpoint <NAME>"),
         ("erase --event 1 --tenant acme", "cannot be used with"),
         ("erase", "--event <SEQ>"),
+        ("retire --handler ship", "--endpoint <NAME>"),
         ("replay --all --provider mppcsh", "did you mean mppcash?"),
         ("show", "<SEQ>"),
     ] {
@@ -328,6 +330,46 @@ async fn erasing_wants_a_yes_and_keeps_the_key(store: Store) {
     let erased = receiver.json("erase --endpoint shop --tenant acme --yes");
     assert_eq!(erased, json!({"erased": 2}));
     assert_eq!(receiver.json("show 4")["erased"], false);
+}
+
+async fn retiring_wants_a_yes_and_a_handler_that_nobody_asks_for(store: Store) {
+    let receiver = Receiver::with_dead_job(store).await;
+    let inserts = (0..450).map(|number| event(&format!("more_{number}"), "{}"));
+    let batch = Batch {
+        inserts: inserts.collect(),
+        ..Batch::default()
+    };
+    receiver.inbox.apply(batch).await.unwrap();
+    let ship = "retire --endpoint shop --handler ship";
+    assert_one_line(
+        &receiver.run(ship),
+        2,
+        "this deletes the unfinished and dead jobs of handler ship of shop and cannot be undone: \
+         give --yes",
+    );
+    let refused = receiver.run(&format!("{ship} --yes"));
+    assert_one_line(&refused, 1, "a worker asked for handler ship of shop");
+    assert_eq!(receiver.json("stats")["dead"], 1, "nothing was done");
+    let nobody = receiver.run("retire --endpoint bank --handler ship --yes --force");
+    assert_one_line(&nobody, 1, "there is no handler ship of bank");
+
+    receiver.asked_seconds_ago(61).await;
+    let retired = receiver.json(&format!("{ship} --yes"));
+    assert_eq!(retired, json!({"jobs": 451, "unhandled": 0}), "in steps");
+    let stats = receiver.json("stats");
+    assert_eq!(
+        (&stats["dead"], &stats["pending"]),
+        (&json!(0), &json!(450))
+    );
+    assert_one_line(&receiver.run(&format!("{ship} --yes")), 1, "there is no");
+
+    let mail = receiver.text("retire --endpoint shop --handler mail --yes --force");
+    assert_eq!(
+        mail,
+        "retired: 450 jobs deleted, and 450 events left without any\n"
+    );
+    assert_eq!(receiver.json("show 2")["state"], "unhandled");
+    assert_eq!(receiver.json("show 1")["state"], "routed", "mail was done");
 }
 
 #[tokio::test(flavor = "multi_thread")]

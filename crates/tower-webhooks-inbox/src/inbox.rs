@@ -5,8 +5,9 @@ use std::{fmt, future::Future, pin::Pin, time::Duration};
 use tower_webhooks_core::Text;
 
 use crate::{
-    Applied, Batch, Durability, Erase, EventRecord, EventSeq, Filter, InboxError, Listing, Page,
-    Pruned, Replayed, Retention, Selection, Settle, SettleResult, Stats, Want, Work,
+    Applied, Batch, Durability, Erase, EventRecord, EventSeq, Filter, InboxError, InboxErrorKind,
+    Listing, Page, Pruned, Replayed, Retention, Retire, Retired, Selection, Settle, SettleResult,
+    Stats, Want, Work,
 };
 
 /// A boxed future, which keeps [`Inbox`] usable as a trait object.
@@ -75,7 +76,9 @@ pub trait Inbox: fmt::Debug + Send + Sync + 'static {
     ///
     /// *Known within its span* looks only at usable events that were not matched
     /// by a signed id and are no conflict, and compares `received_at`, both ends
-    /// included, with the latest of them. A duplicate by body hash is counted in
+    /// included, with the latest of them. The hash is what
+    /// [`hash_body`](crate::NewEvent::hash_body) says: an event of another type that
+    /// nobody signed has another. A duplicate by body hash is counted in
     /// [`suppressed`](crate::StoredEvent::suppressed). The same conflict again is a
     /// duplicate of the conflict, and the same body under an unsigned id of the
     /// event that has both, however long ago.
@@ -86,7 +89,8 @@ pub trait Inbox: fmt::Debug + Send + Sync + 'static {
     ///
     /// Jobs of one handler, tenant and ordering key run one after another if the
     /// handler was registered so; see [`Ordering`](crate::Ordering). Whatever ends
-    /// one makes the next one due, in the same transaction.
+    /// one makes the next one due, in the same transaction. So does a registration
+    /// by which nothing holds the next one up any more.
     ///
     /// A claim takes, for each handler wanted, the jobs that were due first,
     /// including running ones whose lease has ended. What ended the lease may have
@@ -191,7 +195,9 @@ pub trait Inbox: fmt::Debug + Send + Sync + 'static {
     ) -> BoxFuture<'a, Result<Replayed, InboxError>>;
 
     /// Drops bodies and keys that are older than the retention, oldest first, of
-    /// at most `max_rows` events. Never what is unfinished, dead or unusable.
+    /// at most `max_rows` events. Never what is unfinished, dead or unusable. A step
+    /// that met only such may take nothing and say that there is more: each goes on
+    /// where the one before ended.
     ///
     /// # Errors
     ///
@@ -202,13 +208,32 @@ pub trait Inbox: fmt::Debug + Send + Sync + 'static {
         max_rows: usize,
     ) -> BoxFuture<'a, Result<Pruned, InboxError>>;
 
-    /// Wipes body, headers and errors, and keeps the key and a recorded reply, so
-    /// that a redelivery is still recognised. Unfinished jobs end dead, and a
-    /// running one's lease is lost. Returns how many events were erased now.
+    /// Takes a handler out: its registration, and at most `max_jobs` of its jobs that
+    /// are pending, running or dead, whose events are then pruned as others are. A
+    /// lease is lost with its job. Refused while a worker asks for the handler; see
+    /// [`Retire`]. The default refuses always; an inbox that wraps another passes this on.
     ///
     /// # Errors
     ///
-    /// When the store cannot be written. Nothing was erased.
+    /// When the store cannot be written. Nothing of the step was done.
+    fn retire<'a>(
+        &'a self,
+        what: &'a Retire,
+        max_jobs: usize,
+    ) -> BoxFuture<'a, Result<Retired, InboxError>> {
+        let _ = (what, max_jobs);
+        let refused = InboxError::new(InboxErrorKind::Data, "it does not retire handlers");
+        Box::pin(std::future::ready(Err(refused)))
+    }
+
+    /// Wipes body, headers and errors, and keeps the key and a recorded reply, so
+    /// that a redelivery is still recognised. Unfinished jobs end dead, and a
+    /// running one's lease is lost. Returns how many events were erased now. A tenant
+    /// with many goes in several transactions, between which events are stored.
+    ///
+    /// # Errors
+    ///
+    /// When the store cannot be written. Some of a tenant may be erased: ask again.
     fn erase<'a>(&'a self, what: &'a Erase) -> BoxFuture<'a, Result<u64, InboxError>>;
 
     /// Reads back the settings that durability depends on.
@@ -277,6 +302,14 @@ macro_rules! delegate {
                 max_rows: usize,
             ) -> BoxFuture<'a, Result<Pruned, InboxError>> {
                 (**self).prune(retention, max_rows)
+            }
+
+            fn retire<'a>(
+                &'a self,
+                what: &'a Retire,
+                max_jobs: usize,
+            ) -> BoxFuture<'a, Result<Retired, InboxError>> {
+                (**self).retire(what, max_jobs)
             }
 
             fn erase<'a>(&'a self, what: &'a Erase) -> BoxFuture<'a, Result<u64, InboxError>> {

@@ -62,7 +62,7 @@ pub use records::{
     Applied, Batch, Claim, DecidedBy, Durability, Erase, EventRecord, EventSeq, EventState, Extend,
     Filter, HandlerStats, Headers, Inserted, JobKey, JobRecord, JobState, Leased, Listing,
     NewEvent, Ordering, Page, Pattern, PatternError, Pruned, Reading, RecordReply, Recorded,
-    RecordedReply, Registration, Replayed, Reply, Reserve, Reserved, Retention, Selection, Settle,
-    SettleResult, Settlement, Stats, StoredEvent, Want, Work, body_key, conflict_key, put_off,
-    repeat_key, route, unsigned_key,
+    RecordedReply, Registration, Replayed, Reply, Reserve, Reserved, Retention, Retire, Retired,
+    Selection, Settle, SettleResult, Settlement, Stats, StoredEvent, Want, Work, body_key,
+    conflict_key, put_off, repeat_key, route, typed_hash, unsigned_key,
 };

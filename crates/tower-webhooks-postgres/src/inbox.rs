@@ -3,7 +3,7 @@
 use std::{
     fmt,
     sync::{
-        Arc,
+        Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU64, Ordering},
     },
     time::Duration,
@@ -12,14 +12,15 @@ use std::{
 use tower_webhooks_core::Text;
 use tower_webhooks_inbox::{
     Applied, Batch, BoxFuture, Durability, Erase, EventRecord, EventSeq, Filter, Inbox, InboxError,
-    Listing, Page, Pruned, Replayed, Retention, Selection, Settle, SettleResult, Stats, Want, Work,
+    Listing, Page, Pruned, Replayed, Retention, Retire, Retired, Selection, Settle, SettleResult,
+    Stats, Want, Work,
 };
 
 use crate::{
     OpenError, PostgresBuilder,
     hints::Hints,
     session::Database,
-    store::{self, After},
+    store::{self, After, PrunedTo},
 };
 
 /// An inbox in PostgreSQL, which several receivers and workers share.
@@ -35,6 +36,7 @@ struct Parts {
     database: Arc<Database>,
     hints: Option<Hints>,
     counted: AtomicU64,
+    pruned_to: Mutex<PrunedTo>,
 }
 
 /// Does a transaction again that was the victim of another process, a bounded
@@ -130,6 +132,7 @@ impl PostgresInbox {
             database: Arc::new(database),
             hints,
             counted: AtomicU64::new(0),
+            pruned_to: Mutex::new(PrunedTo::nothing()),
         }))
     }
 
@@ -170,6 +173,11 @@ impl PostgresInbox {
                 tracing::debug!(reason = %failure, "counts are not summed up; the next one does it");
             }
         });
+    }
+
+    fn pruned_to(&self) -> MutexGuard<'_, PrunedTo> {
+        let pruned_to = &self.0.pruned_to;
+        pruned_to.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     async fn try_apply(&self, batch: &Batch) -> Result<Applied, InboxError> {
@@ -285,12 +293,40 @@ impl Inbox for PostgresInbox {
         max_rows: usize,
     ) -> BoxFuture<'a, Result<Pruned, InboxError>> {
         Box::pin(async move {
-            Ok(operating!(self, transaction => transaction.prune(retention, max_rows))?)
+            let from = *self.pruned_to();
+            let step = operating!(self, transaction => {
+                transaction.prune(retention, max_rows, from)
+            });
+            let (pruned, to) = step?;
+            *self.pruned_to() = to;
+            Ok(pruned)
         })
     }
 
+    fn retire<'a>(
+        &'a self,
+        what: &'a Retire,
+        max_jobs: usize,
+    ) -> BoxFuture<'a, Result<Retired, InboxError>> {
+        Box::pin(
+            async move { Ok(operating!(self, transaction => transaction.retire(what, max_jobs))?) },
+        )
+    }
+
     fn erase<'a>(&'a self, what: &'a Erase) -> BoxFuture<'a, Result<u64, InboxError>> {
-        Box::pin(async move { Ok(operating!(self, transaction => transaction.erase(what))?) })
+        Box::pin(async move {
+            let (mut erased, mut after) = (0, 0);
+            loop {
+                let step = operating!(self, transaction => {
+                    transaction.erase(what, after, ERASED_AT_ONCE)
+                });
+                let (events, last) = step?;
+                erased += events;
+                let Some(last) = last else { return Ok(erased) };
+                after = last;
+                tokio::time::sleep(PAUSE).await;
+            }
+        })
     }
 
     fn check(&self) -> BoxFuture<'_, Result<Durability, InboxError>> {
@@ -319,3 +355,9 @@ const TRIES: u32 = 8;
 
 /// How many transactions append counts before somebody sums them up.
 const FOLD_EVERY: u64 = 1_000;
+
+/// How many events one transaction erases.
+const ERASED_AT_ONCE: usize = 250;
+
+/// What whoever waits for its locks gets between two of them.
+const PAUSE: Duration = Duration::from_millis(5);

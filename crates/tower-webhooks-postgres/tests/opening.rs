@@ -69,7 +69,14 @@ async fn a_later_schema_and_another_programs_tables_are_left_alone() {
     later.open().await;
     let shell = later.shell().await;
     shell
-        .batch_execute("UPDATE inbox SET version = 99")
+        .batch_execute("ALTER TABLE job ADD COLUMN colour text; UPDATE inbox SET version = 99")
+        .await
+        .unwrap();
+    // It only added, and says that this release still runs on it.
+    later.open().await;
+    assert_eq!(later.count("SELECT version::bigint FROM inbox").await, 99);
+    shell
+        .batch_execute("UPDATE inbox SET runs_on = 99")
         .await
         .unwrap();
     let error = later.builder().open().await.unwrap_err();

@@ -18,7 +18,7 @@ use crate::{
     readers::Readers,
     schema::{self, migration_sql},
     session::{Log, Session},
-    store::{self, Boot},
+    store::{self, Boot, PrunedTo},
     time::StoreClock,
     writer::Writer,
 };
@@ -182,7 +182,7 @@ impl SqliteBuilder {
             let mut connection = connection::writing(&self.path, self.settings())?;
             let from = schema::version(&connection, &self.path)?;
             schema::prepare(&mut connection, &self.path, true)?;
-            let to = schema::NEWEST;
+            let to = schema::NEWEST.max(from);
             Ok(Migrated { from, to })
         })
         .await
@@ -252,6 +252,7 @@ impl SqliteBuilder {
             session: Some(session),
             log: Log::Saved,
             checkpoints: Checkpoints::new(&self.path, self.max_log_bytes()),
+            pruned_to: PrunedTo::nothing(),
             lock,
         };
         let writer = writer.start().map_err(|error| {

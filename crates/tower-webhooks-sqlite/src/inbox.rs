@@ -9,12 +9,16 @@ use std::{
 
 use tower_webhooks_inbox::{
     Applied, Batch, BoxFuture, Durability, Erase, EventRecord, EventSeq, Filter, Inbox, InboxError,
-    Listing, Page, Pruned, Replayed, Retention, Selection, Stats, Want,
+    Listing, Page, Pruned, Replayed, Retention, Retire, Retired, Selection, Stats, Want,
 };
 
 use crate::{
-    OpenError, SqliteBuilder, error::inbox_error, place::Filesystem, readers::Readers, store,
-    writer::WriterHandle,
+    OpenError, SqliteBuilder,
+    error::inbox_error,
+    place::Filesystem,
+    readers::Readers,
+    store,
+    writer::{Writer, WriterHandle},
 };
 
 /// An inbox in one SQLite file.
@@ -93,6 +97,34 @@ impl SqliteInbox {
         Self(Arc::new(parts))
     }
 
+    /// In steps, so that what comes meanwhile is stored.
+    async fn erase_all(&self, what: Erase) -> Result<u64, InboxError> {
+        let what = Arc::new(what);
+        let (mut erased, mut after) = (0, None);
+        loop {
+            let what = Arc::clone(&what);
+            let page = self
+                .0
+                .writer
+                .ask(move |writer| writer.erase(&what, after, ERASED_AT_ONCE))
+                .await;
+            let page = match page {
+                Ok(page) => page,
+                Err(error) => {
+                    self.0.writer.ask(Writer::wipe_log).await?;
+                    return Err(error);
+                }
+            };
+            erased += page.events;
+            after = page.last;
+            if after.is_none() {
+                self.0.writer.ask(Writer::wipe_log).await?;
+                return Ok(erased);
+            }
+            tokio::time::sleep(PAUSE).await;
+        }
+    }
+
     async fn checked(&self) -> Result<Durability, InboxError> {
         let safety = self
             .0
@@ -168,6 +200,10 @@ impl Inbox for SqliteInbox {
         selection: &'a Selection,
     ) -> BoxFuture<'a, Result<Replayed, InboxError>> {
         let selection = selection.clone();
+        if selection.dry_run {
+            let read = move |connection: &_, now| store::dry_run(connection, &selection, now);
+            return Box::pin(self.0.readers.read(read));
+        }
         Box::pin(
             self.0
                 .writer
@@ -181,14 +217,28 @@ impl Inbox for SqliteInbox {
         max_rows: usize,
     ) -> BoxFuture<'a, Result<Pruned, InboxError>> {
         let retention = *retention;
-        Box::pin(self.0.writer.ask(move |writer| {
-            writer.transact(|transaction| transaction.prune(&retention, max_rows))
-        }))
+        Box::pin(
+            self.0
+                .writer
+                .ask(move |writer| writer.prune(&retention, max_rows)),
+        )
+    }
+
+    fn retire<'a>(
+        &'a self,
+        what: &'a Retire,
+        max_jobs: usize,
+    ) -> BoxFuture<'a, Result<Retired, InboxError>> {
+        let what = what.clone();
+        Box::pin(
+            self.0.writer.ask(move |writer| {
+                writer.transact(|transaction| transaction.retire(&what, max_jobs))
+            }),
+        )
     }
 
     fn erase<'a>(&'a self, what: &'a Erase) -> BoxFuture<'a, Result<u64, InboxError>> {
-        let what = what.clone();
-        Box::pin(self.0.writer.ask(move |writer| writer.erase(&what)))
+        Box::pin(self.erase_all(what.clone()))
     }
 
     fn check(&self) -> BoxFuture<'_, Result<Durability, InboxError>> {
@@ -203,3 +253,9 @@ impl fmt::Debug for SqliteInbox {
             .finish_non_exhaustive()
     }
 }
+
+/// How many events one transaction erases: a few milliseconds.
+const ERASED_AT_ONCE: usize = 250;
+
+/// What whoever waits for the file gets between two of them.
+const PAUSE: Duration = Duration::from_millis(5);

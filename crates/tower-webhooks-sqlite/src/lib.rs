@@ -34,12 +34,12 @@
 //! * **One receiver.** The kernel's lock on `<file>.lock` sees to it; a second
 //!   one waits, then says so. It ends with the process, however that ends.
 //! * **A local disk.** Memory and network file systems are refused, a container's
-//!   own layer is warned about.
+//!   own layer and FUSE are warned about.
 //! * **Anybody may look**, with the `sqlite3` shell or [`SqliteInbox::open_beside`]:
 //!   tables `event` and `job`, view `dead_letter`. Times are microseconds since
 //!   1970. To change something use [`Inbox`](tower_webhooks_inbox::Inbox)'s
 //!   methods: the counts are kept by them.
-//! * **Back up** with `sqlite3 webhooks.db ".backup copy.db"`, never by copying
+//! * **Back up** with `sqlite3 webhooks.db "VACUUM INTO 'copy.db'"`, never by copying
 //!   the file alone: its newest events are in the `-wal` beside it.
 //! * The file does not shrink when events are pruned; the room is used again.
 //!

@@ -17,6 +17,8 @@ pub(crate) enum Filesystem {
     InMemory(&'static str),
     /// A container's own layer: kept, until the container is replaced.
     Layered(&'static str),
+    /// A program's or another machine's: its kind says nothing about what keeps it.
+    Elsewhere(&'static str),
     /// Nothing is known against it.
     Local,
     /// Its locks and shared memory cannot be trusted between machines.
@@ -52,6 +54,15 @@ impl Filesystem {
                 );
                 return Ok(());
             }
+            Self::Elsewhere(name) => {
+                tracing::warn!(
+                    path = %path.display(),
+                    filesystem = name,
+                    "the inbox lies behind a file system that may be a network's, such as sshfs or \
+                     s3fs, where locks and syncs do not hold; put it on a local disk"
+                );
+                return Ok(());
+            }
             Self::Local => return Ok(()),
         };
         Err(OpenError::new(
@@ -62,12 +73,15 @@ impl Filesystem {
 
     /// Whether what is written there is there after a restart.
     pub(crate) fn keeps(self) -> bool {
-        matches!(self, Self::Layered(_) | Self::Local)
+        matches!(self, Self::Elsewhere(_) | Self::Layered(_) | Self::Local)
     }
 
     pub(crate) fn name(self) -> &'static str {
         match self {
-            Self::InMemory(name) | Self::Layered(name) | Self::Network(name) => name,
+            Self::Elsewhere(name)
+            | Self::InMemory(name)
+            | Self::Layered(name)
+            | Self::Network(name) => name,
             Self::Local => "a local file system",
         }
     }
@@ -216,16 +230,22 @@ const FILESYSTEMS: &[(u32, Filesystem)] = &[
     (0x0102_1994, Filesystem::InMemory("tmpfs")),
     (0x8584_58f6, Filesystem::InMemory("ramfs")),
     (0x794c_7630, Filesystem::Layered("overlayfs")),
+    // virtiofs too: it gives the same number.
+    (0x6573_5546, Filesystem::Elsewhere("FUSE")),
+    (0x786f_4256, Filesystem::Elsewhere("vboxsf")),
     (0x5346_414f, Filesystem::Network("AFS")),
     (0x6b41_4653, Filesystem::Network("AFS")),
     (0x1983_0326, Filesystem::Network("BeeGFS")),
     (0x00c3_6400, Filesystem::Network("Ceph")),
     (0xff53_4d42, Filesystem::Network("CIFS")),
     (0x7375_7245, Filesystem::Network("Coda")),
+    (0x0116_1970, Filesystem::Network("GFS2")),
     (0x4750_4653, Filesystem::Network("GPFS")),
     (0x0bd0_0bd0, Filesystem::Network("Lustre")),
     (0x0000_564c, Filesystem::Network("NCP")),
     (0x0000_6969, Filesystem::Network("NFS")),
+    (0x7461_636f, Filesystem::Network("OCFS2")),
+    (0x2003_0528, Filesystem::Network("OrangeFS")),
     (0x0000_517b, Filesystem::Network("SMB")),
     (0xfe53_4d42, Filesystem::Network("SMB")),
     (0x0102_1997, Filesystem::Network("9p")),
@@ -258,6 +278,23 @@ mod tests {
         assert_eq!(refused.kind(), OpenErrorKind::Filesystem);
         assert!(Filesystem::Layered("overlayfs").check(path).is_ok());
         assert!(Filesystem::Layered("overlayfs").keeps());
+        assert!(Filesystem::Elsewhere("FUSE").check(path).is_ok());
+    }
+
+    #[test]
+    #[cfg(target_os = "linux")]
+    fn each_number_is_listed_once_and_says_what_it_is_worth() {
+        let known = |magic: u32| {
+            let mut found = FILESYSTEMS.iter().filter(|(known, _)| *known == magic);
+            let kind = found.next().map(|(_, kind)| *kind);
+            assert_eq!(found.next(), None, "{magic:x}");
+            kind
+        };
+        assert!(FILESYSTEMS.iter().all(|(magic, _)| known(*magic).is_some()));
+        assert_eq!(known(0x6573_5546), Some(Filesystem::Elsewhere("FUSE")));
+        for (magic, name) in [(0x0116_1970, "GFS2"), (0x7461_636f, "OCFS2")] {
+            assert_eq!(known(magic), Some(Filesystem::Network(name)));
+        }
     }
 
     #[test]

@@ -12,7 +12,7 @@ use std::{
 };
 
 use tokio::sync::oneshot;
-use tower_webhooks_inbox::{Erase, InboxError};
+use tower_webhooks_inbox::{Erase, InboxError, Pruned, Retention};
 
 use crate::{
     checkpoint::{Checkpoints, Mode},
@@ -20,7 +20,7 @@ use crate::{
     error::{closed, inbox_error, unavailable},
     place::ReceiverLock,
     session::{Failure, Left, Log, Session},
-    store::{Boot, Tx},
+    store::{Boot, Erased, PrunedTo, Tx},
     time::StoreClock,
 };
 
@@ -36,6 +36,7 @@ pub(crate) struct Writer {
     /// The log as the next connection finds it.
     pub(crate) log: Log,
     pub(crate) checkpoints: Checkpoints,
+    pub(crate) pruned_to: PrunedTo,
     /// Given back when the thread ends: not before the last commit.
     pub(crate) lock: Option<ReceiverLock>,
 }
@@ -107,13 +108,40 @@ impl Writer {
         }
     }
 
-    /// Erases, and overwrites what held the data in the file and in the log.
-    pub(crate) fn erase(&mut self, what: &Erase) -> Result<u64, InboxError> {
+    /// Prunes on from where the step before ended.
+    pub(crate) fn prune(
+        &mut self,
+        retention: &Retention,
+        max_rows: usize,
+    ) -> Result<Pruned, InboxError> {
+        let from = self.pruned_to;
+        let (pruned, to) = self.transact(|tx| tx.prune(retention, max_rows, from))?;
+        self.pruned_to = to;
+        Ok(pruned)
+    }
+
+    /// Erases some, from after this event on, and overwrites what held the data in
+    /// the file; [`wipe_log`](Self::wipe_log) follows.
+    pub(crate) fn erase(
+        &mut self,
+        what: &Erase,
+        after: Option<i64>,
+        limit: usize,
+    ) -> Result<Erased, InboxError> {
         self.overwrite_deleted("on")?;
-        let erased = self.transact(|transaction| transaction.erase(what));
+        let erased = self.transact(|transaction| transaction.erase(what, after, limit));
         self.overwrite_deleted("off")?;
-        self.checkpoint(Mode::Truncate);
         erased
+    }
+
+    /// Leaves nothing in the log.
+    #[expect(
+        clippy::unnecessary_wraps,
+        reason = "as whatever is asked of the writer"
+    )]
+    pub(crate) fn wipe_log(&mut self) -> Result<(), InboxError> {
+        self.checkpoint(Mode::Truncate);
+        Ok(())
     }
 
     fn overwrite_deleted(&mut self, switch: &str) -> Result<(), InboxError> {

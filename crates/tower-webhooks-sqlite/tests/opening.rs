@@ -329,7 +329,7 @@ async fn the_pending_sql_is_what_a_migration_would_run() {
 
     folder
         .shell()
-        .execute_batch("PRAGMA user_version = 99")
+        .execute_batch("UPDATE inbox SET runs_on = 99; PRAGMA user_version = 99")
         .unwrap();
     let refused = pending().await.unwrap_err();
     assert_eq!(refused.kind(), OpenErrorKind::Schema);

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, fmt, num::NonZeroUsize, sync::Arc, time::Durati
 
 use http::Extensions;
 use tokio::time::{Instant, timeout};
-use tower_webhooks_core::{Clock, SetupError, Text};
+use tower_webhooks_core::{Clock, SetupError, SystemClock, Text};
 use tower_webhooks_inbox::{Committer, CommitterOptions, Inbox, InboxError, Retention};
 
 use crate::{
@@ -391,7 +391,9 @@ impl WebhooksBuilder {
         Ok(Webhooks {
             endpoints: opened,
             committer: common.committer,
-            _pruning: retention.map(|retention| Pruning::start(Arc::clone(&inbox), retention)),
+            _pruning: retention.map(|retention| {
+                Pruning::start(Arc::clone(&inbox), retention, Arc::new(SystemClock))
+            }),
             inbox,
             budget: common.budget,
             worker: self.role.works().then(|| worker.run(durability.durable)),

@@ -396,7 +396,8 @@ impl Provider {
     }
 
     /// Whether a header holds a signature, a token or another credential: none
-    /// of them is kept with a delivery.
+    /// of them is kept with a delivery. By its name too: some send an older signature
+    /// beside the one that is checked, as GitHub's `x-hub-signature`.
     #[must_use]
     pub fn is_credential(&self, name: &HeaderName) -> bool {
         const CREDENTIALS: [HeaderName; 3] = [
@@ -404,7 +405,10 @@ impl Provider {
             header::COOKIE,
             header::PROXY_AUTHORIZATION,
         ];
-        self.0.scheme.header() == Some(name) || CREDENTIALS.contains(name)
+        const WORDS: [&str; 2] = ["hmac", "signature"];
+        self.0.scheme.header() == Some(name)
+            || CREDENTIALS.contains(name)
+            || WORDS.iter().any(|word| name.as_str().contains(word))
     }
 
     /// Refuses a request that cannot be authentic, by its headers alone.

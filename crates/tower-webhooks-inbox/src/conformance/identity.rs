@@ -173,6 +173,64 @@ pub(super) async fn an_unsigned_id_cannot_rename_a_known_body(probe: &Probe<'_>)
     assert!(matches!(late, Inserted::New { jobs: 1, .. }), "{late:?}");
 }
 
+pub(super) async fn an_equal_body_of_another_unsigned_type_is_new(probe: &Probe<'_>) {
+    probe.register_all(&["ship"]).await;
+    let of = |id: Option<&str>, event_type: &str| {
+        let mut event = anonymous("one order, made and paid at once");
+        event.id = id.map(Text::from);
+        event.id_signed = false;
+        event.event_type = Some(Text::from(event_type));
+        event.type_signed = false;
+        event
+    };
+    for [made, paid, renamed] in [
+        [Some("1"), Some("2"), Some("3")],
+        [Some("4"), Some("4"), Some("5")],
+        [None, None, None],
+    ] {
+        probe.advance(SECOND).await;
+        let tenant = made.unwrap_or("nobody");
+        let of = |id, event_type| {
+            let mut event = of(id, event_type);
+            event.tenant = Some(Text::from(tenant));
+            event
+        };
+        let first = probe.insert(of(made, "order.made")).await;
+        let second = probe.insert(of(paid, "order.paid")).await;
+        for one in [first, second] {
+            assert_eq!(
+                one,
+                Inserted::New {
+                    seq: one.seq(),
+                    jobs: 1
+                }
+            );
+        }
+        for (id, event_type, seq) in [
+            (made, "order.made", first.seq()),
+            (paid, "order.paid", second.seq()),
+            (renamed, "order.made", first.seq()),
+            (renamed, "order.paid", second.seq()),
+        ] {
+            let again = probe.insert(of(id, event_type)).await;
+            assert_eq!(again, Inserted::Duplicate { seq }, "{id:?} {event_type}");
+        }
+    }
+    assert_eq!(probe.claim(&["ship"], 10).await.len(), 6);
+}
+
+pub(super) async fn a_signed_id_is_known_under_every_type(probe: &Probe<'_>) {
+    let of = |event_type: &str| {
+        let mut event = event("1");
+        event.event_type = Some(Text::from(event_type));
+        event.type_signed = false;
+        event
+    };
+    let seq = probe.insert(of("order.made")).await.seq();
+    let again = probe.insert(of("order.paid")).await;
+    assert_eq!(again, Inserted::Duplicate { seq });
+}
+
 pub(super) async fn an_unsigned_id_with_another_body_is_new_and_both_run(probe: &Probe<'_>) {
     probe.register_all(&["ship"]).await;
     let named = |id: &str, body: &str, after: Duration| {

@@ -39,7 +39,8 @@
 //!
 //! `identity` asks what is a duplicate, `routing` who gets a job, `leases` who
 //! holds it, `ordering` who waits for whom, `replies` who decides, `readings` what an unusable event
-//! turns out to be, `stats` what is counted, `operating` what people do.
+//! turns out to be, `stats` what is counted, `operating` what people do, `retiring`
+//! what becomes of a handler that is taken out.
 
 #![expect(
     clippy::expect_used,
@@ -53,6 +54,7 @@ mod ordering;
 mod probe;
 mod readings;
 mod replies;
+mod retiring;
 mod routing;
 mod stats;
 
@@ -165,6 +167,8 @@ macro_rules! conformance_tests {
                 an_equal_body_without_id_is_known_until_its_span_ends
                 an_equal_body_is_new_under_another_signed_id
                 an_unsigned_id_cannot_rename_a_known_body
+                an_equal_body_of_another_unsigned_type_is_new
+                a_signed_id_is_known_under_every_type
                 an_unsigned_id_with_another_body_is_new_and_both_run
                 a_known_body_is_a_duplicate_under_every_known_unsigned_id
                 an_id_that_looks_like_a_key_is_only_an_id
@@ -208,6 +212,8 @@ macro_rules! conformance_tests {
                 a_job_that_was_put_off_keeps_its_place
                 a_dead_job_blocks_its_key_until_it_is_replayed
                 a_dead_job_is_skipped_where_that_is_asked_for
+                a_blocked_line_goes_on_once_its_handler_skips_dead_jobs
+                a_blocked_line_goes_on_once_its_handler_orders_nothing
                 a_replayed_job_waits_for_the_one_that_runs
                 an_erased_job_gives_its_place_away
                 an_event_read_anew_stands_in_its_line
@@ -230,6 +236,7 @@ macro_rules! conformance_tests {
                 an_unusable_event_runs_when_it_was_read_anew
                 a_reading_with_a_known_id_becomes_a_conflict
                 a_reading_with_a_known_unsigned_id_runs
+                a_reading_with_an_unsigned_type_is_known_with_it
             }
             stats {
                 stats_count_every_job_once
@@ -248,7 +255,14 @@ macro_rules! conformance_tests {
                 pruning_keys_forgets_the_event
                 erasing_wipes_the_body_and_keeps_the_key
                 erasing_a_tenant_leaves_the_others
+                erasing_a_large_tenant_erases_all_of_it
                 an_erased_job_cannot_settle
+            }
+            retiring {
+                a_retired_handler_gets_nothing_and_holds_nothing
+                a_handler_that_a_worker_asks_for_is_retired_only_by_force
+                a_retired_handler_leaves_its_events_to_others
+                retiring_goes_in_steps_and_stops_no_line
             }
         }
     };

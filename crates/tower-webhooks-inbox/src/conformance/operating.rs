@@ -362,6 +362,29 @@ pub(super) async fn erasing_a_tenant_leaves_the_others(probe: &Probe<'_>) {
     assert_eq!(gone, [true, true, false, false, false]);
 }
 
+pub(super) async fn erasing_a_large_tenant_erases_all_of_it(probe: &Probe<'_>) {
+    let of = |number: u32, tenant: &str| {
+        let mut event = event(&number.to_string());
+        event.tenant = Some(Text::from(tenant));
+        event
+    };
+    // More than one transaction takes, and others' events among them.
+    let of_number = |number: u32| of(number, if number.is_multiple_of(5) { "b" } else { "a" });
+    let inserted = probe.insert_all((0..750).map(of_number).collect()).await;
+    let what = Erase::Tenant {
+        endpoint: Text::from_static("shop"),
+        tenant: Text::from_static("a"),
+    };
+    assert_eq!(probe.inbox.erase(&what).await.expect("erase"), 600);
+    assert_eq!(probe.inbox.erase(&what).await.expect("erase"), 0, "once");
+    for place in [1, 249, 251, 499, 501, 749] {
+        let event = probe.get(inserted[place].seq()).await.event;
+        assert!(event.erased && event.body.is_none(), "{place}");
+    }
+    let other = probe.get(inserted[745].seq()).await.event;
+    assert!(!other.erased && other.body.is_some());
+}
+
 pub(super) async fn an_erased_job_cannot_settle(probe: &Probe<'_>) {
     probe.register_all(&["a", "b"]).await;
     let seq = probe.insert(event("1")).await.seq();

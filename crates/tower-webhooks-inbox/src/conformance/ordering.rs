@@ -146,6 +146,44 @@ pub(super) async fn a_dead_job_is_skipped_where_that_is_asked_for(probe: &Probe<
     run(probe, fourth, Settlement::Done).await;
 }
 
+/// Three jobs of two keys wait behind dead ones, and the handler is registered
+/// with this ordering.
+async fn blocked_until(probe: &Probe<'_>, ordering: Ordering) -> [EventSeq; 3] {
+    register(probe, &["ship"], Ordering::Block).await;
+    let events = [("1", "a"), ("2", "b"), ("3", "a"), ("4", "b"), ("5", "b")];
+    let inserted = probe
+        .insert_all(events.map(|(id, key)| keyed(id, key)).to_vec())
+        .await;
+    for job in probe.claim(&["ship"], 10).await {
+        probe.settled(&job, dead()).await;
+    }
+    assert_eq!(probe.next_due(&["ship"]).await, None, "blocked");
+    register(probe, &["ship"], ordering).await;
+    assert_eq!(probe.next_due(&["ship"]).await, Some(Duration::ZERO));
+    [2, 3, 4].map(|place: usize| inserted[place].seq())
+}
+
+pub(super) async fn a_blocked_line_goes_on_once_its_handler_skips_dead_jobs(probe: &Probe<'_>) {
+    let [a, b, later] = blocked_until(probe, Ordering::Skip).await;
+    let claimed = probe.claim(&["ship"], 10).await;
+    assert_eq!(seqs(&claimed), [a, b], "one of each key");
+    for job in &claimed {
+        probe.settled(job, dead()).await;
+    }
+    run(probe, later, Settlement::Done).await;
+    assert_eq!(probe.next_due(&["ship"]).await, None);
+}
+
+pub(super) async fn a_blocked_line_goes_on_once_its_handler_orders_nothing(probe: &Probe<'_>) {
+    let waiting = blocked_until(probe, Ordering::None).await;
+    let claimed = probe.claim(&["ship"], 10).await;
+    assert_eq!(seqs(&claimed), waiting, "none waits for another");
+    for job in &claimed {
+        probe.settled(job, Settlement::Done).await;
+    }
+    assert_eq!(probe.next_due(&["ship"]).await, None);
+}
+
 pub(super) async fn a_replayed_job_waits_for_the_one_that_runs(probe: &Probe<'_>) {
     register(probe, &["ship"], Ordering::Skip).await;
     let [first, second, third] = three(probe).await;

@@ -89,3 +89,30 @@ pub(super) async fn a_reading_with_a_known_unsigned_id_runs(probe: &Probe<'_>) {
     let kept = probe.get(again).await.event.state;
     assert_eq!(kept, EventState::Conflict);
 }
+
+pub(super) async fn a_reading_with_an_unsigned_type_is_known_with_it(probe: &Probe<'_>) {
+    probe.register_all(&["ship"]).await;
+    let mut sealed = unusable("sealed");
+    sealed.id_signed = false;
+    let seq = probe.insert(sealed).await.seq();
+    let mut reading = read(seq);
+    reading.type_signed = false;
+    let selection = Selection {
+        readings: vec![reading],
+        ..Selection::default()
+    };
+    let replayed = probe.replay(&selection).await;
+    assert_eq!(replayed.runs, [job_key(seq, "ship")]);
+    let redelivered = |event_type: &str| {
+        let mut event = anonymous("sealed");
+        event.id = Some(Text::from_static("1"));
+        event.id_signed = false;
+        event.event_type = Some(Text::from(event_type));
+        event.type_signed = false;
+        event
+    };
+    let again = probe.insert(redelivered("order.paid")).await;
+    assert_eq!(again, Inserted::Duplicate { seq });
+    let other = probe.insert(redelivered("order.sent")).await;
+    assert!(matches!(other, Inserted::New { jobs: 1, .. }), "{other:?}");
+}

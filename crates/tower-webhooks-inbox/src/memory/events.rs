@@ -66,7 +66,7 @@ impl State {
     pub(super) fn apply(&mut self, batch: Batch, now: Duration) -> Result<Applied, InboxError> {
         self.make_room(&batch)?;
         for registration in batch.registers {
-            self.register(registration);
+            self.register(registration, now);
         }
         let mut applied = Applied::default();
         applied
@@ -91,14 +91,17 @@ impl State {
         Ok(applied)
     }
 
-    fn register(&mut self, registration: Registration) {
+    fn register(&mut self, registration: Registration, now: Duration) {
+        let handler = registration.handler.clone();
         let queue = self
             .queues
             .entry(registration.endpoint.clone())
             .or_default()
-            .entry(registration.handler.clone())
+            .entry(handler.clone())
             .or_default();
-        queue.registration = Some(registration);
+        for seq in queue.register(registration) {
+            self.call(Some(seq), &handler, now);
+        }
     }
 
     fn insert(&mut self, mut event: NewEvent, now: Duration) -> Inserted {

@@ -73,6 +73,11 @@ impl Line {
         Some(first)
     }
 
+    /// Ends the line; who waited need wait no more.
+    pub(super) fn disband(self) -> BTreeSet<EventSeq> {
+        self.waiting
+    }
+
     pub(super) fn is_empty(&self) -> bool {
         self.turn.is_none() && self.waiting.is_empty() && self.dead.is_empty()
     }

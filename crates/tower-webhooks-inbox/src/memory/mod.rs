@@ -1,8 +1,9 @@
 //! The inbox in memory.
 //!
 //! `events` stores and matches; `queue` holds one handler's jobs by due time;
-//! `jobs` claims and settles; `lines` keeps the jobs of one ordering key in a row; `replies` reserves and records; `room` counts bytes
-//! and forgets; `operate` lists, replays, prunes and erases.
+//! `jobs` claims and settles; `lines` keeps the jobs of one ordering key in a row;
+//! `replies` reserves and records; `room` counts bytes and forgets; `operate` lists,
+//! replays, prunes and erases; `retire` takes a handler out.
 
 mod events;
 mod jobs;
@@ -10,6 +11,7 @@ mod lines;
 mod operate;
 mod queue;
 mod replies;
+mod retire;
 mod room;
 
 use std::{
@@ -26,7 +28,7 @@ use tower_webhooks_core::{Clock, Text};
 use self::events::State;
 use crate::{
     Applied, Batch, BoxFuture, Durability, Erase, EventRecord, EventSeq, Filter, Inbox, InboxError,
-    Listing, Page, Pruned, Replayed, Retention, Selection, Stats, Want,
+    Listing, Page, Pruned, Replayed, Retention, Retire, Retired, Selection, Stats, Want,
 };
 
 /// An inbox that lives as long as the process. **A crash loses what it holds**:
@@ -176,6 +178,15 @@ impl Inbox for MemoryInbox {
     ) -> BoxFuture<'a, Result<Pruned, InboxError>> {
         let now = self.now();
         Box::pin(ready(Ok(self.lock().prune(retention, max_rows, now))))
+    }
+
+    fn retire<'a>(
+        &'a self,
+        what: &'a Retire,
+        max_jobs: usize,
+    ) -> BoxFuture<'a, Result<Retired, InboxError>> {
+        let now = self.now();
+        Box::pin(ready(Ok(self.lock().retire(what, max_jobs, now))))
     }
 
     fn erase<'a>(&'a self, what: &'a Erase) -> BoxFuture<'a, Result<u64, InboxError>> {

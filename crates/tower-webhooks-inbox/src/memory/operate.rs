@@ -195,11 +195,12 @@ impl State {
         read.unusable = None;
         read.state = EventState::Unhandled;
         read.event_type.clone_from(&reading.event_type);
+        read.body_sha256 = reading.hash_of(event);
         read.id.clone_from(&reading.id);
         read.occurred_at = reading.occurred_at.or(read.occurred_at);
         read.ordering_key.clone_from(&reading.ordering_key);
         if let Some(id) = &reading.id {
-            match self.key_of_reading(event, id) {
+            match self.key_of_reading(&read, id) {
                 Ok(key) => read.key = key,
                 Err(conflict) => {
                     read.state = EventState::Conflict;

@@ -68,6 +68,29 @@ impl Job {
 }
 
 impl Queue {
+    /// Takes the handler's registration, or its new one. Returns the waiting jobs
+    /// whose turn it is because they are ordered otherwise now: call them.
+    #[must_use]
+    pub(super) fn register(&mut self, registration: Registration) -> Vec<EventSeq> {
+        let before = self.ordering();
+        let ordering = registration.ordering;
+        self.registration = Some(registration);
+        if ordering == before {
+            return Vec::new();
+        }
+        match ordering {
+            Ordering::Block => Vec::new(),
+            Ordering::None => {
+                let lines = std::mem::take(&mut self.lines);
+                lines.into_values().flat_map(Line::disband).collect()
+            }
+            Ordering::Skip => {
+                let names: Vec<LineName> = self.lines.keys().cloned().collect();
+                names.iter().filter_map(|name| self.next_of(name)).collect()
+            }
+        }
+    }
+
     /// Makes a job that is due now, or waits for its turn.
     pub(super) fn add(
         &mut self,

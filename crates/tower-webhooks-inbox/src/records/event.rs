@@ -35,6 +35,10 @@ pub struct NewEvent {
     pub id_signed: bool,
     /// The event type; without one only `*` and fallback handlers match.
     pub event_type: Option<Text>,
+    /// Whether the signature covers the type, or the type is a field of the body.
+    /// Default `true`. If neither it nor the id is signed, an equal body is the same
+    /// only with an equal type: one order sends `orders/create` and `orders/paid`.
+    pub type_signed: bool,
     /// What its handlers may order their jobs by, such as an account; see
     /// [`Ordering`](super::Ordering). Default none.
     pub ordering_key: Option<Text>,
@@ -50,8 +54,9 @@ pub struct NewEvent {
     /// The wire bytes. Where a delivery carries several events, its body without the
     /// other ones.
     pub body: Bytes,
-    /// The body's SHA-256. The committer computes it when it is `None`; set it
-    /// where redeliveries change some of the body, over what they do not change.
+    /// The SHA-256 that stands for the body, as [`hash_body`](Self::hash_body)
+    /// computes it when it is `None`; where redeliveries change some of the body,
+    /// [`hash_content`](Self::hash_content) sets it over what they do not change.
     pub body_sha256: Option<[u8; 32]>,
     /// The label of the secret that matched.
     pub secret_label: Option<Text>,
@@ -72,6 +77,7 @@ impl NewEvent {
             id: None,
             id_signed: true,
             event_type: None,
+            type_signed: true,
             ordering_key: None,
             unusable: None,
             occurred_at: None,
@@ -85,11 +91,26 @@ impl NewEvent {
     }
 
     /// The SHA-256 that stands for the body: the one set, or else computed now
-    /// and remembered.
+    /// and remembered. Where neither id nor type is signed,
+    /// [the type is in it](typed_hash).
     pub fn hash_body(&mut self) -> [u8; 32] {
-        *self
-            .body_sha256
-            .get_or_insert_with(|| Sha256::digest(&self.body).into())
+        match self.body_sha256 {
+            Some(sha256) => sha256,
+            None => self.hash_content(None),
+        }
+    }
+
+    /// As [`hash_body`](Self::hash_body), anew and, where it is given, over the hash of
+    /// what redeliveries do not change in place of the body's. Call it once id and type
+    /// are set.
+    pub fn hash_content(&mut self, sha256: Option<[u8; 32]>) -> [u8; 32] {
+        let body = sha256.unwrap_or_else(|| Sha256::digest(&self.body).into());
+        let names_type = !self.type_signed && (self.id.is_none() || !self.id_signed);
+        let sha256 = match &self.event_type {
+            Some(event_type) if names_type => typed_hash(&body, event_type),
+            Some(_) | None => body,
+        };
+        *self.body_sha256.insert(sha256)
     }
 
     /// The bytes of headers and body: what a batch or a store counts for it.
@@ -97,6 +118,20 @@ impl NewEvent {
     pub fn weight_bytes(&self) -> usize {
         weight_bytes(&self.headers, self.body.len())
     }
+}
+
+/// What stands for a body together with its type, where nothing that is signed
+/// tells two events of one body apart: the SHA-256 of the body's SHA-256 followed
+/// by the type.
+///
+/// The price: whoever can repeat a delivery has its handlers run once for each
+/// type that he makes up. Without it, of two genuine events with one body the
+/// second would never reach its handler.
+#[must_use]
+pub fn typed_hash(body_sha256: &[u8; 32], event_type: &str) -> [u8; 32] {
+    let mut hash = Sha256::new_with_prefix(body_sha256);
+    hash.update(event_type);
+    hash.finalize().into()
 }
 
 impl fmt::Debug for NewEvent {
@@ -174,7 +209,8 @@ pub struct StoredEvent {
     pub body: Option<Bytes>,
     /// How long the body is or was, in bytes.
     pub body_bytes: u64,
-    /// The SHA-256 that stands for the body. Stays when the body goes.
+    /// The SHA-256 that stands for the body, or for [body and type](typed_hash).
+    /// Stays when the body goes.
     pub body_sha256: [u8; 32],
     /// The label of the secret that matched.
     pub secret_label: Option<Text>,

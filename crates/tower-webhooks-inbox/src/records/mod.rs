@@ -17,7 +17,7 @@ mod reply;
 mod route;
 
 pub use batch::{Applied, Batch, Inserted};
-pub use event::{EventSeq, EventState, Headers, NewEvent, StoredEvent};
+pub use event::{EventSeq, EventState, Headers, NewEvent, StoredEvent, typed_hash};
 pub use job::{
     Claim, Extend, JobKey, JobRecord, JobState, Leased, Settle, SettleResult, Settlement, Want,
     Work, put_off,
@@ -26,7 +26,7 @@ pub(crate) use key::id_key;
 pub use key::{body_key, conflict_key, repeat_key, unsigned_key};
 pub use operate::{
     Durability, Erase, EventRecord, Filter, HandlerStats, Listing, Page, Pruned, Reading, Replayed,
-    Retention, Selection, Stats,
+    Retention, Retire, Retired, Selection, Stats,
 };
 pub use pattern::{Pattern, PatternError};
 pub use reply::{DecidedBy, RecordReply, Recorded, RecordedReply, Reply, Reserve, Reserved};

@@ -8,7 +8,7 @@ use std::{
 
 use tower_webhooks_core::Text;
 
-use super::{EventSeq, EventState, JobKey, JobRecord, JobState, Pattern, StoredEvent};
+use super::{EventSeq, EventState, JobKey, JobRecord, JobState, Pattern, StoredEvent, typed_hash};
 
 /// Chooses events: those for which every field that is set holds. The default
 /// chooses all.
@@ -150,6 +150,9 @@ pub struct Reading {
     pub seq: EventSeq,
     /// Its type.
     pub event_type: Option<Text>,
+    /// Whether the signature covers the type; see
+    /// [`NewEvent::type_signed`](super::NewEvent::type_signed). Default `true`.
+    pub type_signed: bool,
     /// Its id. If an event with that id is known, this one becomes a conflict
     /// and runs only when it is replayed as such; one whose id is not signed only
     /// where it is known with this body.
@@ -168,9 +171,21 @@ impl Reading {
         Self {
             seq,
             event_type: None,
+            type_signed: true,
             id: None,
             occurred_at: None,
             ordering_key: None,
+        }
+    }
+
+    /// What stands for the event's body now that its type is known: a redelivery
+    /// brings the same.
+    #[must_use]
+    pub fn hash_of(&self, event: &StoredEvent) -> [u8; 32] {
+        let names_type = !self.type_signed && (self.id.is_none() || !event.id_signed);
+        match &self.event_type {
+            Some(event_type) if names_type => typed_hash(&event.body_sha256, event_type),
+            Some(_) | None => event.body_sha256,
         }
     }
 }
@@ -240,6 +255,46 @@ pub enum Erase {
     },
 }
 
+/// A handler that is taken out for good: its program has it no more, or under
+/// another name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Retire {
+    /// The endpoint.
+    pub endpoint: Text,
+    /// The handler's durable name.
+    pub handler: Text,
+    /// Whether also a handler goes that a worker asked for within the last minute.
+    /// It is back as soon as a process that has it starts.
+    pub force: bool,
+}
+
+impl Retire {
+    /// Whether a worker seems to have the handler still, which it asked for so
+    /// long ago.
+    #[must_use]
+    pub fn refuses(&self, unasked: Option<Duration>) -> bool {
+        !self.force && unasked.is_some_and(|unasked| unasked < ORPHANED_AFTER)
+    }
+}
+
+/// What a step of retiring a handler did.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Retired {
+    /// A worker asked for the handler so long ago, and so nothing was done.
+    pub asked: Option<Duration>,
+    /// Whether it was registered until now. It gets no jobs from here on.
+    pub registered: bool,
+    /// How many of its jobs were deleted: those pending, running or dead. What is
+    /// done stays as the history of its event.
+    pub jobs: usize,
+    /// How many events have no job left. They are unhandled now, so that a replay
+    /// gives them to whoever is registered.
+    pub unhandled: usize,
+    /// Whether the step ended at its limit: there may be more.
+    pub more: bool,
+}
+
 /// Whether a store keeps what it says it has.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
@@ -271,7 +326,8 @@ pub struct Stats {
     pub events: BTreeMap<EventState, u64>,
     /// Each handler that is registered or has jobs.
     pub handlers: Vec<HandlerStats>,
-    /// How long the oldest pending job's event has been in the inbox.
+    /// How long the oldest pending job's event has been in the inbox, also where the
+    /// job waits for its next attempt.
     pub oldest_pending: Option<Duration>,
     /// Reserved replies that nobody has recorded.
     pub undecided: u64,

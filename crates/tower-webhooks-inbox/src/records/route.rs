@@ -20,7 +20,8 @@ pub struct Registration {
     /// Whether it is only for events that no other handler matches.
     pub fallback: bool,
     /// Whether jobs whose events have one [`ordering_key`](super::NewEvent::ordering_key)
-    /// run one after another. Counts for the jobs made from now on.
+    /// run one after another. Jobs made before wait no longer than it says: not at all
+    /// for [`None`](Ordering::None), for no dead one with [`Skip`](Ordering::Skip).
     pub ordering: Ordering,
 }
 

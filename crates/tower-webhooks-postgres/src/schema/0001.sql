@@ -25,11 +25,12 @@ CREATE SEQUENCE event_seq OWNED BY event.seq;
 
 -- What makes an event the same as another. NULL differs from NULL, so tenants are spelled out.
 CREATE UNIQUE INDEX event_key ON event (key, endpoint, (coalesce('=' || tenant, '')));
-CREATE INDEX event_by_body ON event (body_sha256, endpoint, (coalesce('=' || tenant, '')), seq)
+CREATE INDEX event_by_body ON event
+    (body_sha256, endpoint, (coalesce('=' || tenant, '')), (unusable IS NOT NULL), seq)
     WHERE by_body;
 -- For people who look for an id: most keys are ids, these are the rest.
 CREATE INDEX event_id ON event (id) WHERE id IS NOT NULL AND key <> id;
-CREATE INDEX event_tenant ON event (endpoint, tenant) WHERE tenant IS NOT NULL;
+CREATE INDEX event_tenant ON event (endpoint, tenant, seq) WHERE tenant IS NOT NULL;
 -- For people who look for what is odd, or for a time.
 CREATE INDEX event_state ON event (state, seq) WHERE state <> 'routed';
 CREATE INDEX event_suppressed ON event (seq) WHERE suppressed > 0;
@@ -118,12 +119,13 @@ CREATE TABLE tally (
     number   bigint NOT NULL
 ) WITH (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 5000);
 
--- One row.
+-- One row. runs_on is the oldest version whose release still runs on this one.
 CREATE TABLE inbox (
     one     integer PRIMARY KEY CHECK (one = 1),
-    version integer NOT NULL
+    version integer NOT NULL,
+    runs_on integer NOT NULL
 );
-INSERT INTO inbox (one, version) VALUES (1, 0);
+INSERT INTO inbox (one, version, runs_on) VALUES (1, 0, 1);
 
 -- Who changes a line holds its lock until the transaction's end. 256 of them, since the server has
 -- room for some thousands.

@@ -1,7 +1,9 @@
 //! The tables, and how they come to be.
 //!
 //! A migration only adds, so that the release before it still runs on what it
-//! makes: a rolling deploy, or a step back, finds an inbox that it knows.
+//! makes: a rolling deploy, or a step back, finds an inbox that it knows. The schema
+//! says so itself: its `inbox.runs_on` is the oldest version whose release may. A
+//! migration that an older release cannot live with sets it anew.
 
 use std::fmt;
 
@@ -104,7 +106,7 @@ pub fn migration_sql(schema: &str, from: u32) -> Result<String, OpenError> {
 pub(crate) async fn prepare(database: &Database, migrate: bool) -> Result<(u32, u32), OpenError> {
     let schema = database.schema();
     let from = found(database).await?;
-    if from == NEWEST || (from >= OLDEST && !migrate) {
+    if from >= NEWEST || (from >= OLDEST && !migrate) {
         return Ok((from, from));
     }
     if !migrate {
@@ -131,19 +133,32 @@ pub(crate) async fn found(database: &Database) -> Result<u32, OpenError> {
     let schema = database.schema();
     let read = async {
         let mut session = database.read().await?;
-        let found = version(&mut session, schema).await;
+        let found = async {
+            let found = version(&mut session, schema).await?.unwrap_or(0);
+            let refused = found > NEWEST && !runs_on(&mut session, schema).await?;
+            Ok((found, refused))
+        };
+        let found = found.await;
         session.end(found).await
     };
     let failed = |failure| OpenError::unavailable(format!("read schema `{schema}`"), failure);
-    match read.await.map_err(failed)?.unwrap_or(0) {
-        version if version > NEWEST => {
+    match read.await.map_err(failed)? {
+        (version, true) => {
             let why = format!(
                 "has version {version}, which a later release made; this one knows up to {NEWEST}"
             );
             Err(refusal(schema, &why))
         }
-        version => Ok(version),
+        (version, false) => Ok(version),
     }
+}
+
+/// Whether this release runs on what a later one made.
+async fn runs_on(session: &mut Session, schema: &SchemaName) -> Result<bool, Failure> {
+    let oldest = format!("SELECT runs_on FROM {}.inbox", schema.quoted());
+    let row = session.first(&oldest, &[]).await?;
+    let oldest = row.map(|row| row.get::<i32>(0)).transpose()?;
+    Ok(oldest.is_some_and(|oldest| u32::try_from(oldest).is_ok_and(|oldest| oldest <= NEWEST)))
 }
 
 fn refusal(schema: &SchemaName, why: &str) -> OpenError {

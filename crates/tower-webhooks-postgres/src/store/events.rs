@@ -2,7 +2,6 @@
 
 use std::time::{Duration, SystemTime};
 
-use sha2::{Digest, Sha256};
 use tower_webhooks_core::Text;
 use tower_webhooks_inbox::{
     EventState, Inserted, NewEvent, body_key, conflict_key, repeat_key, unsigned_key,
@@ -40,7 +39,7 @@ impl<'a> Incoming<'a> {
             // Set by the committer, but for those who come without one.
             sha256: event
                 .body_sha256
-                .unwrap_or_else(|| Sha256::digest(&event.body).into()),
+                .unwrap_or_else(|| event.clone().hash_body()),
             received_at: storable(event.received_at),
             event,
         }

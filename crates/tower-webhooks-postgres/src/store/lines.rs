@@ -9,7 +9,7 @@ use std::{collections::BTreeSet, fmt::Write};
 use sha2::{Digest, Sha256};
 use tokio_postgres::types::Type;
 use tower_webhooks_core::Text;
-use tower_webhooks_inbox::{NewEvent, Ordering, Settle};
+use tower_webhooks_inbox::{NewEvent, Ordering, Registration, Settle};
 
 use super::{Result, Transaction, column, rows};
 use crate::driver::Row;
@@ -100,6 +100,50 @@ impl Transaction<'_> {
             .await?;
         let lines = rows.iter().map(|row| Line::of_row(row, 0));
         lines.filter_map(Result::transpose).collect()
+    }
+
+    /// The lines of these handlers in which somebody may wait.
+    pub(super) async fn lines_of_handlers(&mut self, handlers: &[Registration]) -> Result<Lines> {
+        if handlers.is_empty() {
+            return Ok(Lines::new());
+        }
+        let endpoints: Vec<_> = handlers.iter().map(|one| one.endpoint.as_str()).collect();
+        let names: Vec<_> = handlers.iter().map(|one| one.handler.as_str()).collect();
+        let rows = self
+            .db
+            .query(
+                "SELECT DISTINCT job.endpoint, job.handler, job.line
+                 FROM unnest($1, $2) AS q(endpoint, handler) JOIN job USING (endpoint, handler)
+                 WHERE job.line IS NOT NULL AND job.state <> 'done'",
+                &[(&endpoints, Type::TEXT_ARRAY), (&names, Type::TEXT_ARRAY)],
+            )
+            .await?;
+        let lines = rows.iter().map(|row| Line::of_row(row, 0));
+        lines.filter_map(Result::transpose).collect()
+    }
+
+    /// Lets those run that nothing holds up any more, after these handlers began to
+    /// order their jobs otherwise. Their lines' locks are held.
+    pub(super) async fn reorder(&mut self, handlers: &[Registration], lines: Lines) -> Result<()> {
+        self.calls.extend(lines);
+        for one in handlers {
+            if one.ordering == Ordering::None {
+                self.db
+                    .run(
+                        "UPDATE job SET line = NULL, due_at = CASE WHEN state = 'pending'
+                             THEN coalesce(due_at, statement_timestamp()) ELSE due_at END
+                         WHERE endpoint = $1 AND handler = $2 AND line IS NOT NULL
+                             AND state <> 'done'",
+                        &[
+                            (&one.endpoint.as_str(), Type::TEXT),
+                            (&one.handler.as_str(), Type::TEXT),
+                        ],
+                    )
+                    .await?;
+                self.tally.make_due();
+            }
+        }
+        Ok(())
     }
 
     /// Gives the turn to the next job of each line that changed, unless one has it

@@ -7,8 +7,8 @@
 //!   `lines` keeps the jobs of one ordering key in a row; `replies` reserves and
 //!   records.
 //! * `routes` are the registrations; `tally` counts.
-//! * `rows` reads what is stored; `filter`, `operate`, `replay` and `retain` are
-//!   what people do.
+//! * `rows` reads what is stored; `filter`, `operate`, `replay`, `retain` and
+//!   `retire` are what people do.
 //!
 //! Statements see what was committed before each of them began (READ COMMITTED),
 //! and take their locks in one order: registrations, bodies and lines, keys, jobs.
@@ -27,6 +27,7 @@ mod operate;
 mod replay;
 mod replies;
 mod retain;
+mod retire;
 mod routes;
 mod rows;
 mod tally;
@@ -39,6 +40,7 @@ use tower_webhooks_inbox::{Applied, Batch, EventSeq};
 pub(crate) use self::{
     apart::complete,
     operate::{check, get, list, next_due, stats},
+    retain::PrunedTo,
     tally::fold,
 };
 use self::{
@@ -139,14 +141,18 @@ impl<'a> Transaction<'a> {
         &mut self,
         batch: &Batch,
         events: &[events::Incoming<'_>],
-        lines: Lines,
+        mut lines: Lines,
     ) -> Result<(Applied, Taken, After)> {
+        let mut reordered = Vec::new();
         if !batch.registers.is_empty() {
-            self.register(&batch.registers, !events.is_empty()).await?;
+            reordered = self.register(&batch.registers, !events.is_empty()).await?;
         }
+        let freed = self.lines_of_handlers(&reordered).await?;
+        lines.extend(freed.iter().cloned());
         self.fresh.expected = events.len();
         let in_line = !lines.is_empty();
         self.lock(events, lines).await?;
+        self.reorder(&reordered, freed).await?;
         self.look_up(events).await?;
 
         let mut applied = Applied::default();

@@ -224,6 +224,7 @@ impl Transaction<'_> {
         event.unusable = None;
         event.state = EventState::Unhandled;
         event.event_type.clone_from(&reading.event_type);
+        event.body_sha256 = reading.hash_of(event);
         event.id.clone_from(&reading.id);
         event.occurred_at = reading.occurred_at.or(event.occurred_at);
         event.ordering_key.clone_from(&reading.ordering_key);
@@ -265,7 +266,7 @@ impl Transaction<'_> {
             .db
             .run(
                 "UPDATE event SET key = $2, state = $3, id = $4, event_type = $5, occurred_at = $6,
-                     ordering_key = $7, unusable = NULL, by_body = $8
+                     ordering_key = $7, unusable = NULL, by_body = $8, body_sha256 = $9
                  WHERE seq = $1",
                 &[
                     (&column(event.seq), Type::INT8),
@@ -276,6 +277,7 @@ impl Transaction<'_> {
                     (&event.occurred_at.map(storable), Type::TIMESTAMPTZ),
                     (&event.ordering_key.as_deref(), Type::TEXT),
                     (&by_body, Type::BOOL),
+                    (&&event.body_sha256[..], Type::BYTEA),
                 ],
             )
             .await;

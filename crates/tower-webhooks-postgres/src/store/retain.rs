@@ -1,5 +1,7 @@
 //! What goes: by age, or on request.
 
+use std::time::SystemTime;
+
 use tokio_postgres::types::Type;
 use tower_webhooks_inbox::{Erase, JobState, Pruned, Retention};
 
@@ -8,74 +10,150 @@ use super::{
     lines::{Line, Lines},
     rows,
 };
-use crate::{driver::Row, time::micros};
+use crate::{
+    driver::{Param, Row},
+    time::micros,
+};
 
-/// Nothing about the event waits for anybody. Locked, so that nothing about it
-/// begins to; what is locked by others goes with a later step. Asked of each event
-/// by itself, as `NOT EXISTS` is not: that gathers all that waits, for a few events.
+/// Nothing about the event waits for anybody. Asked of each event by itself, as
+/// `NOT EXISTS` is not: that gathers all that waits, for a few events.
 macro_rules! may_go {
-    ($select:literal, $order:literal) => {
-        concat!(
-            $select,
-            " AND (SELECT true FROM reply WHERE reply.seq = e.seq AND status IS NULL) IS NULL
-              AND (e.erased OR (e.state <> 'unusable' AND (SELECT true FROM job
-                  WHERE job.seq = e.seq AND job.state <> 'done' LIMIT 1) IS NULL)) ",
-            $order,
-            " FOR UPDATE OF e SKIP LOCKED"
-        )
+    () => {
+        "(SELECT true FROM reply WHERE reply.seq = e.seq AND status IS NULL) IS NULL
+            AND (e.erased OR (e.state <> 'unusable' AND (SELECT true FROM job
+                WHERE job.seq = e.seq AND job.state <> 'done' LIMIT 1) IS NULL))"
     };
 }
 
-pub(super) const OLD_KEYS: &str = may_go!(
-    "SELECT e.seq FROM event AS e
-     WHERE e.stored_at <= statement_timestamp() - $1 * interval '1 microsecond'",
-    "ORDER BY e.stored_at, e.seq LIMIT $2"
+/// Events in the order of their age, after this one, and whether each may go.
+pub(super) const OLD_KEYS: &str = concat!(
+    "SELECT e.seq, e.stored_at, ",
+    may_go!(),
+    " FROM event AS e
+     WHERE e.stored_at <= statement_timestamp() - $1 * interval '1 microsecond'
+         AND (e.stored_at, e.seq) > ($2, $3)
+     ORDER BY e.stored_at, e.seq LIMIT $4"
 );
 
-pub(super) const OLD_BODIES: &str = may_go!(
-    "SELECT e.seq FROM event_body AS b JOIN event AS e USING (seq)
+/// The same of those that have a body, and whose key does not go yet.
+pub(super) const OLD_BODIES: &str = concat!(
+    "SELECT e.seq, b.stored_at, ",
+    may_go!(),
+    " FROM event_body AS b JOIN event AS e USING (seq)
      WHERE b.stored_at <= statement_timestamp() - $1 * interval '1 microsecond'
-         AND b.stored_at > statement_timestamp() - $2 * interval '1 microsecond'",
-    "ORDER BY b.stored_at, b.seq LIMIT $3"
+         AND (b.stored_at, b.seq) > ($2, $3)
+         AND b.stored_at > statement_timestamp() - $5 * interval '1 microsecond'
+     ORDER BY b.stored_at, b.seq LIMIT $4"
 );
+
+/// Locked, so that nothing about them begins to wait; what is locked by others goes
+/// with a later round.
+const STILL: &str = concat!(
+    "SELECT e.seq FROM event AS e WHERE e.seq = ANY($1) AND ",
+    may_go!(),
+    " ORDER BY e.seq FOR UPDATE OF e SKIP LOCKED"
+);
+
+/// How many events a step looks at for each that it may take: those that stay, such
+/// as a handler's that no worker has, must not make one step long.
+const LOOKS_FOR_EACH: usize = 4;
+
+/// How far pruning has come, so that the next step begins with what it has not seen.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct PrunedTo {
+    looking_for: LookingFor,
+    stored_at: SystemTime,
+    seq: i64,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum LookingFor {
+    Keys,
+    Bodies,
+}
+
+impl PrunedTo {
+    pub(crate) fn nothing() -> Self {
+        Self::before(LookingFor::Keys)
+    }
+
+    fn before(looking_for: LookingFor) -> Self {
+        Self {
+            looking_for,
+            stored_at: SystemTime::UNIX_EPOCH,
+            seq: 0,
+        }
+    }
+}
 
 impl Transaction<'_> {
-    /// Goes by the indexes of what is old, so that a step costs what it removes.
-    pub(crate) async fn prune(&mut self, retention: &Retention, max_rows: usize) -> Result<Pruned> {
+    /// Goes by the indexes of what is old, from where the step before ended, so that
+    /// a step costs what it removes and a little for what stays.
+    pub(crate) async fn prune(
+        &mut self,
+        retention: &Retention,
+        max_rows: usize,
+        from: PrunedTo,
+    ) -> Result<(Pruned, PrunedTo)> {
         let (bodies, keys) = (micros(retention.bodies), micros(retention.keys));
-        let most = limit(max_rows).saturating_add(1);
-        let old = self
-            .db
-            .query(OLD_KEYS, &[(&keys, Type::INT8), (&most, Type::INT8)])
-            .await?;
-        let mut forget = numbers(&old)?;
-        let mut more = forget.len() > max_rows;
-        forget.truncate(max_rows);
-        let left = max_rows.saturating_sub(forget.len());
-        let mut strip = Vec::new();
-        if !more {
-            let old = self
-                .db
-                .query(
-                    OLD_BODIES,
-                    &[
-                        (&bodies, Type::INT8),
-                        (&keys, Type::INT8),
-                        (&most, Type::INT8),
-                    ],
-                )
-                .await?;
-            strip = numbers(&old)?;
-            more = strip.len() > left;
-            strip.truncate(left);
-        }
-        self.forget(&forget).await?;
-        self.strip(&strip).await?;
+        let mut looks = max_rows.saturating_mul(LOOKS_FOR_EACH);
         let mut pruned = Pruned::default();
-        pruned.bodies = strip.len();
-        pruned.keys = forget.len();
-        pruned.more = more;
-        Ok(pruned)
+        let mut to = from;
+        loop {
+            let (sql, age) = match to.looking_for {
+                LookingFor::Keys => (OLD_KEYS, keys),
+                LookingFor::Bodies => (OLD_BODIES, bodies),
+            };
+            let mut params: Vec<Param<'_>> = vec![
+                (&age, Type::INT8),
+                (&to.stored_at, Type::TIMESTAMPTZ),
+                (&to.seq, Type::INT8),
+            ];
+            let most = limit(looks);
+            params.push((&most, Type::INT8));
+            if to.looking_for == LookingFor::Bodies {
+                params.push((&keys, Type::INT8));
+            }
+            let old = self.db.query(sql, &params).await?;
+            drop(params);
+            let left = max_rows.saturating_sub(pruned.keys + pruned.bodies);
+            let (mut go, mut full) = (Vec::new(), false);
+            for row in &old {
+                let may_go: bool = row.get(2)?;
+                if may_go && go.len() >= left {
+                    full = true;
+                    break;
+                }
+                (to.stored_at, to.seq) = (row.get(1)?, row.get(0)?);
+                if may_go {
+                    go.push(to.seq);
+                }
+            }
+            let mut still = Vec::new();
+            if !go.is_empty() {
+                let rows = self.db.query(STILL, &[(&go, Type::INT8_ARRAY)]).await?;
+                still = numbers(&rows)?;
+            }
+            match to.looking_for {
+                LookingFor::Keys => {
+                    self.forget(&still).await?;
+                    pruned.keys += still.len();
+                }
+                LookingFor::Bodies => {
+                    self.strip(&still).await?;
+                    pruned.bodies += still.len();
+                }
+            }
+            if full || old.len() >= looks {
+                pruned.more = true;
+                return Ok((pruned, to));
+            }
+            looks -= old.len();
+            to = match to.looking_for {
+                LookingFor::Keys => PrunedTo::before(LookingFor::Bodies),
+                LookingFor::Bodies => return Ok((pruned, PrunedTo::nothing())),
+            };
+        }
     }
 
     /// Drops events with their keys, jobs and replies.
@@ -136,7 +214,14 @@ impl Transaction<'_> {
         Ok(())
     }
 
-    pub(crate) async fn erase(&mut self, what: &Erase) -> Result<u64> {
+    /// Erases some, from after this event on. Returns how many, and which was the
+    /// last if there may be more.
+    pub(crate) async fn erase(
+        &mut self,
+        what: &Erase,
+        after: i64,
+        most: usize,
+    ) -> Result<(u64, Option<i64>)> {
         let chosen = match what {
             Erase::Event(seq) => {
                 self.db
@@ -150,10 +235,13 @@ impl Transaction<'_> {
                 self.db
                     .query(
                         "SELECT seq FROM event WHERE endpoint = $1 AND tenant = $2 AND NOT erased
-                         ORDER BY seq FOR UPDATE",
+                             AND seq > $3
+                         ORDER BY seq LIMIT $4 FOR UPDATE",
                         &[
                             (&endpoint.as_str(), Type::TEXT),
                             (&tenant.as_str(), Type::TEXT),
+                            (&after, Type::INT8),
+                            (&limit(most), Type::INT8),
                         ],
                     )
                     .await?
@@ -161,7 +249,7 @@ impl Transaction<'_> {
         };
         let chosen = numbers(&chosen)?;
         if chosen.is_empty() {
-            return Ok(0);
+            return Ok((0, None));
         }
         let lines = self.lines_of_jobs(&chosen).await?;
         self.lock_lines(&lines).await?;
@@ -178,7 +266,8 @@ impl Transaction<'_> {
             .await?;
         // What is erased cannot run, so it must not block for ever either.
         self.call_next().await?;
-        Ok(u64::try_from(chosen.len()).unwrap_or(u64::MAX))
+        let last = chosen.last().copied().filter(|_| chosen.len() >= most);
+        Ok((u64::try_from(chosen.len()).unwrap_or(u64::MAX), last))
     }
 
     async fn erase_jobs(&mut self, seqs: &[i64]) -> Result<()> {

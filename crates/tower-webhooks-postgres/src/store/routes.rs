@@ -78,8 +78,13 @@ impl Transaction<'_> {
 
     /// Registers what is not known as it is. Waits until all are done that store
     /// now; who stores later sees it. So no event is stored without the job of a
-    /// handler whose registration was answered before.
-    pub(super) async fn register(&mut self, all: &[Registration], stores: bool) -> Result<()> {
+    /// handler whose registration was answered before. Returns whose jobs are
+    /// ordered otherwise now.
+    pub(super) async fn register(
+        &mut self,
+        all: &[Registration],
+        stores: bool,
+    ) -> Result<Vec<Registration>> {
         if all.iter().all(|one| self.routes.knows(one)) {
             if stores {
                 self.db
@@ -87,12 +92,19 @@ impl Transaction<'_> {
                     .await?;
                 self.load_routes().await?;
             }
-            return Ok(());
+            return Ok(Vec::new());
         }
         self.db
             .batch(&locks::own_registrations(self.schema))
             .await?;
+        // Another process may have registered meanwhile.
+        self.load_routes().await?;
+        let mut reordered = Vec::new();
         for one in all {
+            let known = self.routes.find(&one.endpoint, &one.handler);
+            if known.is_some_and(|known| known.ordering != one.ordering) {
+                reordered.push(one.clone());
+            }
             self.db
                 .run(
                     "INSERT INTO handler (endpoint, handler, pattern, fallback, ordering)
@@ -109,7 +121,8 @@ impl Transaction<'_> {
                 )
                 .await?;
         }
-        self.load_routes().await
+        self.load_routes().await?;
+        Ok(reordered)
     }
 }
 

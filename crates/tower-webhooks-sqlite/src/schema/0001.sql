@@ -30,7 +30,8 @@ CREATE TABLE event (
 
 -- What makes an event the same as another. NULL differs from NULL, so tenants are spelled out.
 CREATE UNIQUE INDEX event_key ON event (key, endpoint, ifnull('=' || tenant, ''));
-CREATE INDEX event_body ON event (body_sha256, endpoint, ifnull('=' || tenant, ''), seq)
+CREATE INDEX event_body ON event
+    (body_sha256, endpoint, ifnull('=' || tenant, ''), unusable IS NOT NULL, seq)
     WHERE by_body = 1;
 -- For people who look for an id: most keys are ids, these are the rest.
 CREATE INDEX event_id ON event (id) WHERE id IS NOT NULL AND key <> id;
@@ -111,15 +112,19 @@ CREATE TABLE job_count (
 ) STRICT, WITHOUT ROWID;
 
 -- One row. Numbers and tokens are used once, also after what had them is gone; boot counts
--- how often a receiver has opened the inbox.
+-- how often a receiver has opened the inbox; last_at is the latest time that it reckoned with.
+-- runs_on is the oldest version of the schema whose release still runs on this one.
 CREATE TABLE inbox (
     one        INTEGER PRIMARY KEY CHECK (one = 1),
     last_seq   INTEGER NOT NULL,
     last_token INTEGER NOT NULL,
+    last_at    INTEGER NOT NULL,
     boot       INTEGER NOT NULL,
-    held_bytes INTEGER NOT NULL
+    held_bytes INTEGER NOT NULL,
+    runs_on    INTEGER NOT NULL
 ) STRICT;
-INSERT INTO inbox (one, last_seq, last_token, boot, held_bytes) VALUES (1, 0, 0, 0, 0);
+INSERT INTO inbox (one, last_seq, last_token, last_at, boot, held_bytes, runs_on)
+VALUES (1, 0, 0, 0, 0, 0, 1);
 
 -- For people: what will not run again by itself, the latest first.
 CREATE VIEW dead_letter AS

@@ -1,7 +1,9 @@
 //! The tables, and how they come to be.
 //!
 //! A migration only adds, so that the release before it still runs on what it
-//! makes: a rolling deploy, or a step back, finds an inbox that it knows.
+//! makes: a rolling deploy, or a step back, finds an inbox that it knows. The file
+//! says so itself: its `inbox.runs_on` is the oldest version whose release may. A
+//! migration that an older release cannot live with sets it anew.
 
 use std::path::Path;
 
@@ -86,7 +88,7 @@ pub(crate) fn prepare(
     migrate: bool,
 ) -> Result<(), OpenError> {
     let from = version(connection, path)?;
-    if from == NEWEST || (from >= OLDEST && !migrate) {
+    if from >= NEWEST || (from >= OLDEST && !migrate) {
         return Ok(());
     }
     if !migrate {
@@ -106,7 +108,7 @@ pub(crate) fn version(connection: &Connection, path: &Path) -> Result<u32, OpenE
     let found = Found::of(connection)
         .map_err(|error| OpenError::unavailable("read the schema of", path, error))?;
     match found {
-        Found::Version(version) if version > NEWEST => Err(refusal(
+        Found::Version(version) if version > NEWEST && !runs_on(connection) => Err(refusal(
             path,
             &format!(
                 "has schema {version}, which a later release made; this one knows up to {NEWEST}"
@@ -116,6 +118,12 @@ pub(crate) fn version(connection: &Connection, path: &Path) -> Result<u32, OpenE
         Found::Empty => Ok(0),
         Found::Foreign => Err(refusal(path, "is another program's database")),
     }
+}
+
+/// Whether this release runs on what a later one made.
+fn runs_on(connection: &Connection) -> bool {
+    let oldest = connection.query_row("SELECT runs_on FROM inbox", [], |row| row.get::<_, u32>(0));
+    oldest.is_ok_and(|oldest| oldest <= NEWEST)
 }
 
 fn refusal(path: &Path, why: &str) -> OpenError {
@@ -197,10 +205,27 @@ mod tests {
     }
 
     #[test]
+    fn a_later_schema_is_used_where_it_says_that_it_may_be() {
+        let mut later = database();
+        prepare(&mut later, Path::new("a.db"), true).unwrap();
+        later
+            .execute_batch("ALTER TABLE job ADD COLUMN colour TEXT; PRAGMA user_version = 99")
+            .unwrap();
+        for migrate in [true, false] {
+            prepare(&mut later, Path::new("a.db"), migrate).unwrap();
+            assert_eq!(Found::of(&later).unwrap(), Found::Version(99), "as it was");
+        }
+        assert_eq!(version(&later, Path::new("a.db")).unwrap(), 99);
+        assert_eq!(migration_sql(99), "");
+    }
+
+    #[test]
     fn a_later_schema_and_a_foreign_database_are_left_alone() {
         let mut later = database();
         prepare(&mut later, Path::new("a.db"), true).unwrap();
-        later.execute_batch("PRAGMA user_version = 99").unwrap();
+        later
+            .execute_batch("UPDATE inbox SET runs_on = 2; PRAGMA user_version = 99")
+            .unwrap();
         assert_eq!(
             refused(&mut later, true),
             "a.db has schema 99, which a later release made; this one knows up to 1"

@@ -31,6 +31,7 @@ const FREE: &str = "
 /// once: nobody runs their handler again.
 pub(crate) fn start_boot(connection: &mut Connection, now: i64) -> rusqlite::Result<Boot> {
     let connection = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    put_right(&connection, now)?;
     let boot = connection.query_row(
         "UPDATE inbox SET boot = boot + 1 RETURNING boot",
         [],
@@ -64,3 +65,33 @@ pub(crate) fn start_boot(connection: &mut Connection, now: i64) -> rusqlite::Res
     connection.commit()?;
     Ok(Boot::Receiver(boot))
 }
+
+/// The clock was ahead until the receiver ended, and is right now: what was to
+/// happen at a time that has not come is brought back with it. Otherwise a job that
+/// was due at once would wait until the clock has caught up, which may be years.
+fn put_right(connection: &Connection, now: i64) -> rusqlite::Result<()> {
+    let last_at: i64 = connection.query_row("SELECT last_at FROM inbox", [], |row| row.get(0))?;
+    let ahead = last_at.saturating_sub(now);
+    if ahead <= TOLERANCE_MICROS {
+        return Ok(());
+    }
+    let seconds = ahead / 1_000_000;
+    tracing::warn!(
+        seconds,
+        "the clock was ahead when the inbox was used last; what waits is brought back by as much"
+    );
+    for sql in [
+        "UPDATE job SET due_at = max(due_at - ?2, ?1) WHERE due_at > ?1",
+        "UPDATE handler SET asked_at = asked_at - ?2 WHERE asked_at > ?1",
+        "UPDATE reply SET held_until = max(held_until - ?2, ?1)
+         WHERE status IS NULL AND held_until > ?1",
+        "UPDATE event SET stored_at = max(stored_at - ?2, 0) WHERE stored_at > ?1",
+    ] {
+        connection.execute(sql, (now, ahead))?;
+    }
+    connection.execute("UPDATE inbox SET last_at = ?1", [now])?;
+    Ok(())
+}
+
+/// Less than this puts nothing off that anybody would notice.
+const TOLERANCE_MICROS: i64 = 1_000_000;

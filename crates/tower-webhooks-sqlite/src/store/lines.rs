@@ -77,6 +77,30 @@ impl Tx<'_> {
         Ok(dead.is_some())
     }
 
+    /// Lets those run that nothing holds up any more, after the handler began to
+    /// order its jobs in this way.
+    pub(super) fn reorder(
+        &self,
+        endpoint: &Text,
+        handler: &Text,
+        ordering: Ordering,
+    ) -> rusqlite::Result<()> {
+        match ordering {
+            Ordering::Block => Ok(()),
+            Ordering::None => self
+                .run(DISBAND, (endpoint.as_str(), handler.as_str(), self.now))
+                .map(drop),
+            Ordering::Skip => {
+                let place = (endpoint.as_str(), handler.as_str());
+                let lines = self.all(WAITING_LINES, place, |row| row.get::<_, String>(0))?;
+                for line in lines {
+                    self.call_next(endpoint, handler, &line)?;
+                }
+                Ok(())
+            }
+        }
+    }
+
     /// Gives the turn to the line's next job, after one has ended. Nothing
     /// happens while another still has it.
     pub(super) fn call_next(
@@ -98,6 +122,14 @@ impl Tx<'_> {
         Ok(())
     }
 }
+
+const DISBAND: &str = "UPDATE job SET line = NULL,
+        due_at = CASE WHEN state = 'pending' THEN ifnull(due_at, ?3) ELSE due_at END
+    WHERE endpoint = ?1 AND handler = ?2 AND line IS NOT NULL AND state <> 'done'";
+
+const WAITING_LINES: &str = "SELECT DISTINCT line FROM job
+    WHERE endpoint = ?1 AND handler = ?2 AND line IS NOT NULL AND state = 'pending'
+        AND state <> 'done' AND due_at IS NULL";
 
 pub(super) const FIRST_PENDING: &str = "SELECT min(seq) FROM job
     WHERE endpoint = ?1 AND handler = ?2 AND line = ?3 AND state = 'pending' AND state <> 'done'";

@@ -5,8 +5,8 @@
 //! * `work` runs what commits with a completion.
 //! * `boot` frees what the receiver before had leased; `routes` remembers the
 //!   registrations; `tally` counts.
-//! * `rows` reads what is stored; `filter`, `operate`, `replay` and `retain` are
-//!   what people do.
+//! * `rows` reads what is stored; `filter`, `operate`, `replay`, `retain` and
+//!   `retire` are what people do.
 
 mod boot;
 mod events;
@@ -17,6 +17,7 @@ mod operate;
 mod replay;
 mod replies;
 mod retain;
+mod retire;
 mod routes;
 mod rows;
 mod tally;
@@ -30,6 +31,8 @@ use tower_webhooks_inbox::{Applied, Batch, EventSeq};
 pub(crate) use self::{
     boot::start_boot,
     operate::{get, list, next_due, stats},
+    replay::dry_run,
+    retain::{Erased, PrunedTo},
     work::Guard,
 };
 use self::{routes::Routes, tally::Tally};
@@ -153,8 +156,9 @@ impl<'a> Tx<'a> {
                 held_bytes,
             } = self.numbers;
             self.run(
-                "UPDATE inbox SET last_seq = ?1, last_token = ?2, held_bytes = ?3",
-                (last_seq, last_token, held_bytes),
+                "UPDATE inbox SET last_seq = ?1, last_token = ?2, held_bytes = ?3,
+                     last_at = max(last_at, ?4)",
+                (last_seq, last_token, held_bytes, self.now),
             )?;
         }
         Ok(())

@@ -1,6 +1,6 @@
 //! Replay: jobs that run again, and events that get jobs late.
 
-use rusqlite::params_from_iter;
+use rusqlite::{Connection, params_from_iter};
 use tower_webhooks_core::Text;
 use tower_webhooks_inbox::{
     EventState, JobKey, JobRecord, JobState, NewEvent, Ordering, Reading, Replayed, Selection,
@@ -8,7 +8,7 @@ use tower_webhooks_inbox::{
 };
 
 use super::{
-    Tx, column,
+    Boot, Guard, Memo, Tx, column,
     filter::Condition,
     lines::line_of,
     operate::{cut, jobs_of},
@@ -16,6 +16,20 @@ use super::{
     seq_of,
 };
 use crate::time::micros;
+
+/// What a replay would do, from a connection that only reads.
+pub(crate) fn dry_run(
+    connection: &Connection,
+    selection: &Selection,
+    now: i64,
+) -> rusqlite::Result<Replayed> {
+    let (guard, mut memo) = (Guard::default(), Memo::default());
+    match Tx::begin(connection, &guard, &mut memo, now, Boot::Beside)? {
+        Some(mut tx) => tx.replay(selection),
+        // Only a receiver has a successor.
+        None => Ok(Replayed::default()),
+    }
+}
 
 impl Tx<'_> {
     pub(crate) fn replay(&mut self, selection: &Selection) -> rusqlite::Result<Replayed> {
@@ -161,6 +175,7 @@ impl Tx<'_> {
         event.unusable = None;
         event.state = EventState::Unhandled;
         event.event_type.clone_from(&reading.event_type);
+        event.body_sha256 = reading.hash_of(event);
         event.id.clone_from(&reading.id);
         event.occurred_at = reading.occurred_at.or(event.occurred_at);
         event.ordering_key.clone_from(&reading.ordering_key);
@@ -196,7 +211,7 @@ impl Tx<'_> {
             event.state != EventState::Conflict && (event.id.is_none() || !event.id_signed);
         self.run(
             "UPDATE event SET key = ?2, state = ?3, id = ?4, event_type = ?5, occurred_at = ?6,
-                 ordering_key = ?7, unusable = NULL, by_body = ?8
+                 ordering_key = ?7, unusable = NULL, by_body = ?8, body_sha256 = ?9
              WHERE seq = ?1",
             (
                 column(event.seq),
@@ -207,6 +222,7 @@ impl Tx<'_> {
                 event.occurred_at.map(micros),
                 event.ordering_key.as_deref(),
                 by_body,
+                event.body_sha256,
             ),
         )?;
         self.tally.event(EventState::Unusable, -1);

@@ -56,6 +56,12 @@ impl Routes {
         handlers.insert(known.registration.handler.clone(), known);
     }
 
+    pub(super) fn remove(&mut self, endpoint: &str, handler: &str) {
+        if let Some(handlers) = self.0.get_mut(endpoint) {
+            handlers.remove(handler);
+        }
+    }
+
     pub(super) fn get_mut(&mut self, endpoint: &str, handler: &str) -> Option<&mut Known> {
         self.0.get_mut(endpoint)?.get_mut(handler)
     }
@@ -91,7 +97,8 @@ impl Tx<'_> {
         } = &registration;
         let known = self.routes.get_mut(endpoint, handler);
         let asked_at = known.as_ref().and_then(|known| known.asked_at);
-        if known.is_some_and(|known| known.registration == registration) {
+        let before = known.map(|known| known.registration.clone());
+        if before.as_ref() == Some(&registration) {
             return Ok(());
         }
         self.run(
@@ -107,8 +114,14 @@ impl Tx<'_> {
                 ordering_name(*ordering),
             ),
         )?;
+        let (endpoint, handler, ordering) = (endpoint.clone(), handler.clone(), *ordering);
         self.routes.put(registration, asked_at);
-        Ok(())
+        match before {
+            Some(before) if before.ordering != ordering => {
+                self.reorder(&endpoint, &handler, ordering)
+            }
+            Some(_) | None => Ok(()),
+        }
     }
 
     /// Notes that a worker asks for this handler's jobs: once a second, since

@@ -45,7 +45,7 @@ fn what_is_asked_often_goes_by_an_index_and_sorts_nothing() {
         ),
         (
             events::BY_BODY,
-            "event_body (body_sha256=? AND endpoint=? AND <expr>=?)",
+            "event_body (body_sha256=? AND endpoint=? AND <expr>=? AND <expr>=?)",
         ),
         (
             lines::FIRST_PENDING,
@@ -56,10 +56,17 @@ fn what_is_asked_often_goes_by_an_index_and_sorts_nothing() {
             "job_turn (endpoint=? AND handler=? AND line=?)",
         ),
         (lines::EARLIER_DEAD, "COVERING INDEX job_line"),
-        (retain::OLD_KEYS, "event_stored (stored_at<?)"),
+        (
+            retain::OLD_KEYS,
+            "event_stored (stored_at>? AND stored_at<?)",
+        ),
         (
             retain::OLD_BODIES,
             "event_held (stored_at>? AND stored_at<?)",
+        ),
+        (
+            retain::OF_TENANT,
+            "event_tenant (endpoint=? AND tenant=? AND rowid>?)",
         ),
         (
             rows::SELECT_EVENT,
@@ -141,5 +148,27 @@ fn what_is_rare_is_listed_without_reading_all_events() {
         let plan = plan(&connection, &sql);
         assert!(plan.contains(index), "{filter:?}: {plan}");
         assert!(!plan.contains("SCAN e;"), "{filter:?}: {plan}");
+    }
+}
+
+/// A heartbeat without an id: the same body again after each span.
+#[test]
+fn looking_for_a_body_costs_the_same_however_often_it_came() {
+    let connection = database();
+    connection
+        .execute_batch(
+            "WITH RECURSIVE beat(seq) AS (SELECT 1 UNION ALL SELECT seq + 1 FROM beat LIMIT 2000)
+             INSERT INTO event (seq, endpoint, key, state, id_signed, received_at, stored_at,
+                 by_body, body_sha256, body_bytes)
+             SELECT seq, 'shop', 'sha256:' || seq, 'routed', 1, seq, seq, 1, zeroblob(32), 0
+             FROM beat",
+        )
+        .unwrap();
+    for unusable in [false, true] {
+        let mut statement = connection.prepare(events::BY_BODY).unwrap();
+        let asked = ([0_u8; 32], "shop", None::<&str>, unusable);
+        assert_eq!(statement.exists(asked).unwrap(), !unusable);
+        let steps = statement.get_status(StatementStatus::VmStep);
+        assert!(steps < 100, "{steps} steps, unusable: {unusable}");
     }
 }

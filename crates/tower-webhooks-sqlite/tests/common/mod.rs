@@ -108,6 +108,13 @@ pub(crate) async fn claim(inbox: &dyn Inbox, handler: &str, free: usize) -> Vec<
     inbox.apply(batch).await.unwrap().claimed
 }
 
+pub(crate) fn settle_as(job: &Leased, outcome: Settlement) -> Settle {
+    Settle {
+        outcome,
+        ..done(job, None)
+    }
+}
+
 pub(crate) fn done(job: &Leased, work: Option<Work>) -> Settle {
     Settle {
         key: job.key(),

@@ -129,8 +129,9 @@ pub(crate) fn event_id(delivery: &Delivery) -> Text {
     let id = delivery.event().ok().and_then(EventHead::id);
     id.cloned().unwrap_or_else(|| {
         let mut event = NewEvent::new("", delivery.body().clone(), delivery.received_at());
-        event.body_sha256 = delivery.content_sha256();
-        body_key(&event.hash_body())
+        event.event_type = delivery.event().ok().map(|head| head.event_type().clone());
+        event.type_signed = !delivery.provider().has_type_in_unsigned_header();
+        body_key(&event.hash_content(delivery.content_sha256()))
     })
 }
 

@@ -122,13 +122,6 @@ impl BytePermit {
         }
         !shared.closed.load(Ordering::SeqCst)
     }
-
-    /// A permit for no bytes that keeps a drain waiting as well.
-    pub(crate) fn companion(&self) -> Self {
-        let mut companion = self.budget.permit();
-        companion.enter();
-        companion
-    }
 }
 
 impl Drop for BytePermit {

@@ -39,7 +39,7 @@ pub(super) struct Decision {
     route: ReplyRoute,
     delivery: Delivery,
     headers: HeaderMap,
-    permit: BytePermit,
+    permit: Arc<BytePermit>,
 }
 
 impl Decision {
@@ -55,7 +55,7 @@ impl Decision {
             route,
             delivery: received.delivery,
             headers: received.parts.headers,
-            permit: received.permit,
+            permit: Arc::new(received.permit),
         }
     }
 
@@ -70,8 +70,9 @@ impl Decision {
         );
         let decide = async move {
             let budget = self.budget();
-            // A drain waits for the decision, not only for its event.
-            let _inside = self.permit.companion();
+            // Until the answer: the body is held for the handler, and a drain waits for
+            // the decision, not only for its event.
+            let _inside = Arc::clone(&self.permit);
             // Later, the sender has given up. Another answer than the recorded
             // one would be worse than none.
             let decided = timeout(budget, self.decide(budget)).await;

@@ -33,6 +33,7 @@ pub(crate) struct Intake {
     /// Told whenever a reply has been recorded.
     pub(crate) decided: Arc<Notify>,
     id_signed: bool,
+    type_signed: bool,
     dedup_span: Duration,
 }
 
@@ -63,6 +64,7 @@ impl Intake {
             meter: Arc::clone(&gate.meter),
             decided: Arc::new(Notify::new()),
             id_signed: provider.binds_id(),
+            type_signed: !provider.has_type_in_unsigned_header(),
             dedup_span: dedup_span.unwrap_or_else(|| provider.dedup_span()),
         }
     }
@@ -89,9 +91,9 @@ impl Intake {
         event.tenant = delivery.tenant().cloned();
         event.secret_label = delivery.secret_label().cloned();
         event.id_signed = self.id_signed;
+        event.type_signed = self.type_signed;
         event.dedup_span = self.dedup_span;
         event.headers = headers;
-        event.body_sha256 = delivery.content_sha256();
         // Names share the memory of what they were read from: of the body, which
         // is stored, or of what was restored from it, which is not.
         let own = |text: &Text| match delivery.restored_bytes() {
@@ -106,6 +108,9 @@ impl Intake {
                 event.ordering_key = head.ordering_key().map(own);
             }
             Err(reason) => event.unusable = Some(Text::from_static(reason.as_str())),
+        }
+        if let Some(sha256) = delivery.content_sha256() {
+            event.hash_content(Some(sha256));
         }
         event
     }

@@ -22,6 +22,8 @@ pub(super) enum Ended {
     /// The handler's transaction is committed, and its job's completion with it; or
     /// the handler has committed both itself.
     Committed,
+    /// It did not run, since no attempt is left; why the last one failed that said so.
+    Exhausted(Option<Text>),
     Finished(Outcome),
     /// The inbox rolled the handler's transaction back: another worker has the job.
     LeaseLost,
@@ -80,6 +82,15 @@ pub(super) async fn run(
         Ok(outcome) => Ended::Finished(outcome),
         Err(_) => Ended::TimedOut,
     }
+}
+
+/// In place of a run for which no attempt is left: the limit was lowered, or each
+/// took its process, or its worker's lease, with it.
+pub(super) async fn exhausted(leased: &Leased, inbox: &dyn Inbox) -> Ended {
+    let record = inbox.get(leased.event.seq).await.ok().flatten();
+    let jobs = record.map(|record| record.jobs).unwrap_or_default();
+    let job = jobs.into_iter().find(|job| job.handler == leased.handler);
+    Ended::Exhausted(job.and_then(|job| job.last_error))
 }
 
 /// Commits what the handler wrote in the inbox's transaction. Where it remains
@@ -200,6 +211,7 @@ impl Verdict {
                 work: None,
                 label: Label::Done,
             },
+            Ended::Exhausted(last_error) => Self::dead(last_words(number, last_error)),
             Ended::Finished(Outcome(Ok(completion))) => Self {
                 settlement: Settlement::Done,
                 work: completion.into_work(),
@@ -219,15 +231,6 @@ impl Verdict {
         }
     }
 
-    /// The attempts ran out without one that ended: each took its process, or
-    /// its worker's lease, with it.
-    pub(super) fn exhausted(number: u32) -> Self {
-        let before = number.saturating_sub(1);
-        Self::dead(format!(
-            "attempt {before} ended without a result, and no attempt is left"
-        ))
-    }
-
     fn dead(error: String) -> Self {
         Self {
             settlement: Settlement::Dead {
@@ -236,6 +239,15 @@ impl Verdict {
             work: None,
             label: Label::Dead,
         }
+    }
+}
+
+/// What a job that may not begin attempt `number` died of.
+fn last_words(number: u32, last_error: Option<Text>) -> String {
+    let before = number.saturating_sub(1);
+    match last_error {
+        Some(error) => format!("no attempt is left after {before}; the last error: {error}"),
+        None => format!("attempt {before} ended without a result, and no attempt is left"),
     }
 }
 

@@ -111,6 +111,20 @@ impl Leases {
         self.running.insert(id, running);
     }
 
+    /// Puts the run of this job that is under way, if there is one, under its new lease.
+    pub(super) fn take_over(&mut self, leased: &Leased, asked: Instant) -> bool {
+        let key = leased.key();
+        let mut running = self.running.values_mut();
+        let Some(running) = running.find(|one| !one.lost && one.leased.key() == key) else {
+            return false;
+        };
+        running.leased = leased.clone();
+        running.prolong(asked);
+        let at = running.watch_at();
+        self.watch(at);
+        true
+    }
+
     pub(super) fn remove(&mut self, id: Id) -> Option<Running> {
         self.running.remove(&id)
     }

@@ -309,23 +309,20 @@ impl Pump {
             tracing::warn!(handler = %leased.handler, "the inbox gave a job that was not asked for");
             return;
         };
-        let unrun = if !self.may_claim() {
-            Some(None)
-        } else if leased.attempt > lane.route.info.settings.retry.limit() {
-            Some(Some(Verdict::exhausted(leased.attempt)))
-        } else {
-            None
-        };
-        if let Some(verdict) = unrun {
+        if self.has(&leased, asked) {
+            return;
+        }
+        if !self.may_claim() {
             self.finished.push(Finished {
                 lane,
                 leased,
                 elapsed: Duration::ZERO,
-                verdict,
+                verdict: None,
                 refused: false,
             });
             return;
         }
+        let exhausted = leased.attempt > lane.route.info.settings.retry.limit();
         let span = tracing::info_span!(
             "webhook_attempt",
             endpoint = %lane.endpoint,
@@ -339,13 +336,40 @@ impl Pump {
             let (lane, leased) = (Arc::clone(&lane), leased.clone());
             let (inbox, transaction) = (Arc::clone(&self.inbox), transaction.clone());
             let extensions = self.options.extensions.clone();
-            async move { attempt::run(&lane, &leased, extensions, &*inbox, transaction).await }
+            async move {
+                if exhausted {
+                    return attempt::exhausted(&leased, &*inbox).await;
+                }
+                attempt::run(&lane, &leased, extensions, &*inbox, transaction).await
+            }
         };
         let abort = self.tasks.spawn(task.instrument(span));
         self.lanes.started(place);
         let id = abort.id();
         let running = Running::new(place, lane, leased, abort, transaction, asked);
         self.leases.insert(id, running);
+    }
+
+    /// Whether this worker runs the job already, or has its verdict. The inbox's clock
+    /// ran ahead of ours, and its lease seemed to be over: what is under way goes on
+    /// under the new one, and nothing runs twice.
+    fn has(&mut self, leased: &Leased, asked: Instant) -> bool {
+        let key = leased.key();
+        let mut finished = self.finished.iter_mut();
+        let has = match finished.find(|finished| finished.leased.key() == key) {
+            Some(finished) => {
+                finished.leased = leased.clone();
+                true
+            }
+            None => self.leases.take_over(leased, asked),
+        };
+        if has {
+            tracing::warn!(
+                handler = %leased.handler,
+                "the inbox gave a job that this worker still runs: its clock was set forward"
+            );
+        }
+        has
     }
 
     /// Takes note of a task that ended, and of all others that have.

@@ -15,7 +15,7 @@ use crate::failure::Failure;
 #[command(after_help = "\
 Examples:
   webhooks inbox migrate
-  webhooks inbox migrate --print-sql | sqlite3 webhooks.db
+  (umask 077; webhooks inbox migrate --print-sql | sqlite3 webhooks.db)
   webhooks inbox migrate --print-sql --inbox postgres://db/app | psql postgres://db/app")]
 pub(super) struct Args {
     /// Print the SQL and change nothing: nothing is printed if there is nothing to do

@@ -16,15 +16,19 @@ mod prune;
 mod readings;
 pub(super) mod record;
 mod replay;
+mod retire;
 mod show;
 mod stats;
 
-use std::io::Write;
+use std::{io::Write, time::Duration};
 
 use tower_webhooks_inbox::Inbox;
 
 pub(super) use self::{place::PlaceArg, show::find};
 use crate::failure::Failure;
+
+/// What a receiver that waits for its turn gets between two transactions.
+const PAUSE: Duration = Duration::from_millis(5);
 
 /// Look into an inbox, and replay, prune or erase what it keeps
 ///
@@ -57,6 +61,7 @@ enum Command {
     Stats(stats::Args),
     Prune(prune::Args),
     Erase(erase::Args),
+    Retire(retire::Args),
     Migrate(migrate::Args),
 }
 
@@ -87,6 +92,7 @@ impl Command {
             Self::Stats(args) => stats::run(&args, inbox, json, out).await,
             Self::Prune(args) => prune::run(&args, inbox, json, out).await,
             Self::Erase(args) => erase::run(args, inbox, json, out).await,
+            Self::Retire(args) => retire::run(args, inbox, json, out).await,
             // It goes before there is an inbox to open.
             Self::Migrate(_) => Ok(()),
         }

@@ -3,14 +3,12 @@ use std::{io::Write, time::Duration};
 use serde::Serialize;
 use tower_webhooks_inbox::{Inbox, Retention};
 
+use super::PAUSE;
 use crate::{args::parse_age, failure::Failure};
 
 /// How many events one transaction drops: few enough that a receiver's
 /// acknowledgements wait for milliseconds.
 const MAX_STEP_EVENTS: usize = 200;
-
-/// What a receiver that waits for its turn gets between two of them.
-const PAUSE: Duration = Duration::from_millis(5);
 
 /// Drop what is finished and old
 ///
@@ -49,7 +47,7 @@ pub(super) async fn run(
             .map_err(|error| Failure::chain(&error))?;
         dropped.bodies += step.bodies;
         dropped.keys += step.keys;
-        if !step.more || step.bodies + step.keys == 0 {
+        if !step.more {
             break;
         }
         tokio::time::sleep(PAUSE).await;

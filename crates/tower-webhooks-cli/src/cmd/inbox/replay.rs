@@ -5,6 +5,7 @@ use tower_webhooks_core::{Opener, Provider};
 use tower_webhooks_inbox::{EventSeq, Inbox, JobKey, Selection};
 
 use super::{
+    PAUSE,
     filter::{FilterArgs, State},
     readings::Reader,
     record::table,
@@ -105,6 +106,7 @@ pub(super) async fn run(
             None => break,
             next => next,
         };
+        tokio::time::sleep(PAUSE).await;
     }
     if json {
         serde_json::to_writer(&mut *out, &report)?;

@@ -20,7 +20,7 @@ Counts:
   conflict, routed, unhandled, unusable             events
   pending, running, done, dead                      jobs
   orphaned                                          pending jobs of handlers that no worker has
-  oldest_pending_seconds                            since the oldest pending job's event came
+  oldest_pending_seconds                            since the oldest pending job's event came, retries included
   undecided                                         replies
   held_bytes                                        of bodies and headers
 

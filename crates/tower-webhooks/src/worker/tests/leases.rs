@@ -5,7 +5,7 @@ use std::num::NonZeroU32;
 use tower_webhooks_inbox::{Claim, Erase, Want};
 
 use super::*;
-use crate::{Attempt, Handler, Retry};
+use crate::{Attempt, Handler, HandlerError, Retry};
 
 const LEASE: Duration = Duration::from_secs(60);
 
@@ -159,4 +159,42 @@ async fn dropping_the_handle_stops_handlers_and_leaves_their_jobs_to_the_lease()
     let _worker = successor.spawn().await.unwrap();
     let job = shop.until(seq, "*", JobState::Done).await;
     assert_eq!(job.attempts, 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_clock_that_is_set_forward_runs_no_job_twice_at_once() {
+    let clock = tower_webhooks_core::ManualClock::at(SystemTime::UNIX_EPOCH);
+    let shop = Shop::over(true, clock.clone());
+    let crowd = Crowd::default();
+    let inside = crowd.clone();
+    let events = EventRouter::new().on("*", move || {
+        let inside = inside.clone();
+        async move { inside.visit(10 * SECOND).await }
+    });
+    let _worker = shop.worker(events).with_lease(LEASE).spawn().await.unwrap();
+    shop.receive("order.paid", "evt_1", "{}").await;
+    tokio::time::sleep(SECOND).await;
+    clock.advance(2 * LEASE);
+    tokio::time::sleep(4 * SECOND).await;
+    assert_eq!(crowd.most(), 1, "one job, and this many runs of it at once");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_lower_limit_of_attempts_keeps_why_the_handler_failed() {
+    let shop = Shop::durable();
+    let with_limit = |attempts| {
+        let retry = Retry::fixed(SECOND).max_attempts(NonZeroU32::new(attempts).unwrap());
+        let fails = || async { Err::<(), _>(HandlerError::msg("the card was declined")) };
+        EventRouter::new().on("*", fails.retry(retry))
+    };
+    let worker = shop.worker(with_limit(25)).spawn().await.unwrap();
+    let seq = shop.receive("order.paid", "evt_1", "{}").await;
+    tokio::time::sleep(10 * SECOND + SECOND / 2).await;
+    worker.drain(SECOND).await;
+    let before = shop.job(seq, "*").await;
+    assert_eq!(before.last_error.as_deref(), Some("the card was declined"));
+    let _worker = shop.worker(with_limit(5)).spawn().await.unwrap();
+    let job = shop.until(seq, "*", JobState::Dead).await;
+    let error = job.last_error.unwrap();
+    assert!(error.contains("the card was declined"), "{error}");
 }

@@ -164,8 +164,12 @@ struct Shop {
 
 impl Shop {
     fn open(durable: bool) -> Self {
+        Self::over(durable, TokioClock(Instant::now()))
+    }
+
+    fn over(durable: bool, clock: impl Clock) -> Self {
         let store = Arc::new(Store {
-            inner: MemoryInbox::new().with_clock(TokioClock(Instant::now())),
+            inner: MemoryInbox::new().with_clock(clock),
             durable,
             away: AtomicBool::new(false),
             claims: AtomicUsize::new(0),
