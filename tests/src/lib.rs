@@ -32,7 +32,9 @@ pub use failing_disk::{FailingDisk, Fault, FaultSwitch};
 pub use faulty::FaultyInbox;
 pub use figures::Figures;
 pub use posted::{Posted, Seen};
-pub use receiver::{RECEIVERS, Receiver, disk_folder, openssl, webhooks};
+pub use receiver::{
+    RECEIVERS, Receiver, disk_folder, openssl, receiver_program, webhooks, webhooks_program,
+};
 pub use schema::Schema;
 pub use shop::{Load, Shop};
 pub use trade::{AUTHORIZATIONS, KILLING_ATTEMPTS, ORDERS, SETTLEMENTS, Trade, number_of};

@@ -58,7 +58,7 @@ impl Receiver {
     ///
     /// When it does not start.
     pub async fn start(package: &str, secret: &str, environment: &[(&str, &str)]) -> Self {
-        Self::start_program(&programs()[package], secret, environment).await
+        Self::start_program(receiver_program(package), secret, environment).await
     }
 
     /// Starts a receiver of the tests' own, in the same way.
@@ -120,7 +120,7 @@ impl Receiver {
         secret: &str,
         environment: &[(&str, &str)],
     ) -> (Option<i32>, String) {
-        let mut command = command(&programs()[package], secret);
+        let mut command = command(receiver_program(package), secret);
         let ended = command.envs(environment.iter().copied()).output();
         let ended = soon(ended).await.unwrap();
         let logged = String::from_utf8(ended.stderr).unwrap();
@@ -342,15 +342,35 @@ async fn follow(
 /// When it fails.
 #[must_use]
 pub fn webhooks(inbox: impl AsRef<OsStr>, arguments: &str) -> String {
-    static COMMAND: OnceLock<HashMap<String, PathBuf>> = OnceLock::new();
-    let programs = COMMAND.get_or_init(|| build(&["tower-webhooks-cli"]));
-    let mut command = Command::new(&programs["webhooks"]);
+    let mut command = Command::new(webhooks_program());
     command.args(arguments.split_whitespace());
     command.env_clear().env("INBOX", inbox);
     let ran = pipe(command, b"");
     let said = String::from_utf8_lossy(&ran.stderr);
     assert!(ran.status.success(), "{arguments}: {said}");
     String::from_utf8(ran.stdout).unwrap()
+}
+
+/// The `webhooks` command's program, built once, as these tests are.
+///
+/// # Panics
+///
+/// When it cannot be built.
+#[must_use]
+pub fn webhooks_program() -> &'static Path {
+    static PROGRAMS: OnceLock<HashMap<String, PathBuf>> = OnceLock::new();
+    let programs = PROGRAMS.get_or_init(|| build(&["tower-webhooks-cli"]));
+    &programs["webhooks"]
+}
+
+/// The program of one of the [`RECEIVERS`], built once, as these tests are.
+///
+/// # Panics
+///
+/// When it cannot be built, or there is no such receiver.
+#[must_use]
+pub fn receiver_program(package: &str) -> &'static Path {
+    &programs()[package]
 }
 
 /// The receivers' programs, built once, as these tests are.

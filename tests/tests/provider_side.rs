@@ -27,9 +27,12 @@ struct Receiver {
 
 impl Receiver {
     async fn start(listener: TcpListener, provider: Provider, secret: &str) -> Self {
-        let events = EventRouter::new().on("*", |_: Job| async {});
         let secrets = Secrets::new(secret).unwrap();
-        let endpoint = Endpoint::new("provider", provider, secrets).events(events);
+        Self::of(listener, Endpoint::new("provider", provider, secrets)).await
+    }
+
+    async fn of(listener: TcpListener, endpoint: Endpoint) -> Self {
+        let endpoint = endpoint.events(EventRouter::new().on("*", |_: Job| async {}));
         let runs = Runs::new();
         let builder = runs.watch(Webhooks::builder());
         let webhooks = builder.start(MemoryInbox::new(), [endpoint]).await.unwrap();
@@ -178,4 +181,36 @@ async fn what_a_receiver_missed_is_handled_once_when_it_is_back() {
     ];
     let handled = handled.map(|run| run.event_id);
     assert_eq!(handled, [again.event_id.unwrap(), later.event_id.unwrap()]);
+}
+
+#[tokio::test]
+async fn every_event_that_devdraft_encrypts_is_opened_and_handled() {
+    let sandbox = Sandbox::builder().start().unwrap();
+    let at = serve(&sandbox).await;
+    let key = |key: &str| Confidential::new(key);
+    let api = Devdraft::new(key("ck_test_sandbox"), key("cs_test_sandbox")).unwrap();
+    let api = api.with_base_url(&format!("http://{at}/devdraft")).unwrap();
+    let (listener, url) = listen().await;
+    let wish = Wish::new(url).with_name("Orders").with_secret(key(SECRET));
+    let plain = ensure(&api, &wish, Ensure::Apply).await.unwrap();
+    assert_eq!(plain.registration.unwrap().payload_secret, None);
+    // Asked for later, by a change of the same registration.
+    let wish = wish.encrypted();
+    let sealed = ensure(&api, &wish, Ensure::Apply).await.unwrap();
+    assert_eq!(sealed.plan, Plan::Update);
+    let opens = sealed.registration.unwrap().payload_secret.unwrap();
+
+    let provider = providers::devdraft_encrypted();
+    let endpoint = Endpoint::new("provider", provider.clone(), Secrets::new(SECRET).unwrap())
+        .with_payload_secrets(Secrets::new(opens.expose()).unwrap());
+    let receiver = Receiver::of(listener, endpoint).await;
+    for event in &provider.events().list {
+        let trigger = Trigger::new("devdraft", event.name.clone());
+        let id = sandbox.trigger(&trigger).unwrap().remove(0);
+        let dispatch = soon(sandbox.ended(&id)).await.unwrap();
+        assert_eq!(dispatch.state, State::Delivered, "{dispatch:?}");
+        // One that cannot be opened is acknowledged too, and never handled.
+        let run = soon(receiver.runs.next()).await;
+        assert_eq!((run.error, run.event_type), (None, event.name.clone()));
+    }
 }

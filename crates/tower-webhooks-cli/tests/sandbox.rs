@@ -256,6 +256,48 @@ fn devdrafts_registrations_are_listed_shown_changed_rotated_and_deleted() {
 }
 
 #[test]
+fn what_devdraft_encrypts_with_goes_to_its_file_and_opens_what_comes() {
+    let sandbox = Sandbox::start(&[]);
+    let receiver = Receiver::answering("OK");
+    let url = url(&receiver);
+    let folder = tempfile::tempdir().unwrap();
+    let ensure = ["ensure", "--url", &url, "--name", "Orders", "--encrypted"];
+    let ran = sandbox.register("devdraft", Some(SECRET), &ensure);
+    assert_one_line(&ran, 2, "--payload-secret-file <FILE>");
+    let kept = |name: &str, expected: &str| {
+        let file = path(folder.path(), name);
+        let ensure = [&ensure[..], &["--payload-secret-file", &file]].concat();
+        let ran = sandbox.register("devdraft", Some(SECRET), &ensure);
+        assert_eq!((ran.code, ran.stderr.as_str()), (0, ""), "{ran:?}");
+        assert!(ran.stdout.starts_with(expected), "{ran:?}");
+        let secret = std::fs::read_to_string(&file).unwrap();
+        assert!(!ran.stdout.contains(secret.trim_end()), "{ran:?}");
+        secret
+    };
+    let secret = kept("payload.txt", "created wh_");
+    assert_eq!(kept("payload.txt", "unchanged wh_"), secret);
+    // One that was lost is shown again.
+    assert_eq!(kept("again.txt", "unchanged wh_"), secret);
+
+    let event = ["--provider", "devdraft", "--event", "payment.completed"];
+    let trigger = [&["trigger"][..], &event, &["--wait", "20"]].concat();
+    assert_eq!(sandbox.ask(&trigger).code, 0);
+    let received = receiver.received.lock().unwrap();
+    let (headers, body) = &received[0];
+    let mut verify = webhooks();
+    let signature = headers["x-webhook-signature"].to_str().unwrap();
+    let file = path(folder.path(), "payload.txt");
+    verify
+        .args(["verify", "--provider", "devdraft-encrypted"])
+        .args(["--payload-secret-file", &file])
+        .args(["--header", &format!("x-webhook-signature: {signature}")])
+        .env("WEBHOOK_SECRET", SECRET);
+    let ran = finish(verify, std::str::from_utf8(body).unwrap());
+    assert_eq!(ran.code, 0, "{ran:?}");
+    assert!(ran.stdout.contains("payment.completed"), "{ran:?}");
+}
+
+#[test]
 fn what_is_not_documented_is_unsupported_unless_forced() {
     let sandbox = Sandbox::start(&[]);
     let url = "http://127.0.0.1:9/hook";

@@ -14,6 +14,8 @@ pub struct Registration {
     pub events: Option<Vec<String>>,
     /// What deliveries are signed with, if it is shown.
     pub secret: Option<Confidential>,
+    /// What bodies are encrypted with, if they are and it is shown.
+    pub payload_secret: Option<Confidential>,
     /// What it is called, if it is shown.
     pub name: Option<String>,
     /// Whether it gets anything at present, if it is shown.
@@ -29,6 +31,7 @@ impl Registration {
             url: None,
             events: None,
             secret: None,
+            payload_secret: None,
             name: None,
             active: None,
             encrypted: None,

@@ -62,7 +62,9 @@ impl Wish {
     }
 
     /// Asks for encrypted bodies. Devdraft alone, and the form of these is not
-    /// public: no receiver can read them by the documents.
+    /// public: no receiver can read them by the documents. The sandbox seals them as
+    /// [`providers::devdraft_encrypted`](tower_webhooks_core::providers::devdraft_encrypted)
+    /// says, with [`Registration::payload_secret`](crate::Registration::payload_secret).
     pub const fn encrypted(mut self) -> Self {
         self.encrypted = true;
         self

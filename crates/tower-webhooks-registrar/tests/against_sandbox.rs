@@ -123,6 +123,24 @@ async fn devdraft_has_every_call() {
 }
 
 #[tokio::test]
+async fn devdraft_shows_what_it_encrypts_with_once_it_does() {
+    let sandbox = sandbox();
+    let at = serve(&sandbox).await;
+    let api = devdraft(&at);
+    let named = wish().with_name("Orders").with_secret(secret());
+    let plain = api.create(&named).await.unwrap();
+    assert_eq!((plain.encrypted, plain.payload_secret), (Some(false), None));
+    let id = plain.id.unwrap();
+    let changed = api.update(&id, &named.clone().encrypted()).await.unwrap();
+    let made = api.create(&named.encrypted()).await.unwrap();
+    for (shown, known) in [changed, made].into_iter().zip(sandbox.registrations()) {
+        assert_eq!(shown.encrypted, Some(true));
+        let shown = shown.payload_secret.unwrap();
+        assert_eq!(Some(shown.expose()), known.payload_secret());
+    }
+}
+
+#[tokio::test]
 async fn m2m_gives_a_link_its_own_url_and_registers_nothing_else() {
     let sandbox = sandbox();
     let at = serve(&sandbox).await;

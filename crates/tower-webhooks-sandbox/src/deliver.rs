@@ -9,6 +9,7 @@ use tower_webhooks_core::{Provider, Secret, SignedRequest, provider::SignedAnew}
 
 use crate::{
     Attempt, Dispatch, EventSigner, Outcome, Registration, Sandbox, Schedule, State,
+    api::devdraft::sealing,
     event::Outgoing,
     schedule::is_accepted,
     text::{new_id, rfc_3339},
@@ -134,10 +135,6 @@ impl Sandbox {
     }
 
     async fn post(&self, shipment: &Shipment, registration: &Registration) -> Outcome {
-        if registration.is_encrypted {
-            let why = "how this provider encrypts is not documented: register without encryption";
-            return Outcome::NotSent(why.to_owned());
-        }
         let url = shipment.url.as_deref().unwrap_or(&registration.url);
         let repeats = shipment.provider.retries().signed_anew == SignedAnew::No;
         let request = match shipment.first.get() {
@@ -165,7 +162,11 @@ impl Sandbox {
         let secret = |text: &str| Secret::new(text).map_err(|error| error.to_string());
         // Providers that name the key name it by something of their own.
         let signing = secret(registration.signing_secret())?.with_label(registration.id.clone());
-        let mut signer = EventSigner::new(Arc::clone(&shipment.provider), signing, url);
+        let provider = match registration.is_encrypted {
+            true => Arc::new(sealing(&shipment.provider)),
+            false => Arc::clone(&shipment.provider),
+        };
+        let mut signer = EventSigner::new(provider, signing, url);
         if let Some(text) = registration.payload_secret() {
             signer = signer.with_payload_secret(secret(text)?);
         }

@@ -35,7 +35,7 @@ pub struct Registration {
     pub name: Option<String>,
     /// Whether it gets anything at present.
     pub is_active: bool,
-    /// Whether its bodies were to be encrypted.
+    /// Whether its bodies are encrypted, where the provider leaves that open.
     pub is_encrypted: bool,
     /// MPPCash: the balance below which `balance.low_threshold` is sent.
     pub low_balance_threshold_usdc: Option<Number>,
@@ -75,6 +75,10 @@ impl Registration {
 
     pub(crate) fn set_secret(&mut self, secret: String) {
         self.secret = secret;
+    }
+
+    pub(crate) fn set_payload_secret(&mut self, secret: Option<String>) {
+        self.payload_secret = secret;
     }
 
     pub(crate) fn takes(&self, event_type: &str) -> bool {
@@ -176,7 +180,7 @@ impl NewRegistration {
             events: self.events,
             secret,
             private_key: None,
-            payload_secret: None,
+            payload_secret: self.payload_secret,
             name: self.name,
             is_active: self.is_active,
             is_encrypted: self.is_encrypted,

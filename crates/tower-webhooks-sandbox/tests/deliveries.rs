@@ -13,7 +13,7 @@ use tower_webhooks_core::{
     provider::{Envelope, HmacScheme, Part, Retries, Scheme, SignedAnew, SignedTimestamp},
     providers,
 };
-use tower_webhooks_sandbox::{NewRegistration, Outcome, Sandbox, State, Trigger};
+use tower_webhooks_sandbox::{NewRegistration, Outcome, Sandbox, Schedule, Source, State, Trigger};
 
 const MINUTE: Duration = Duration::from_secs(60);
 
@@ -133,14 +133,21 @@ async fn a_secret_that_a_provider_could_not_have_is_refused() {
 
 #[tokio::test(start_paused = true)]
 async fn attempts_come_when_the_documents_say_and_then_it_has_failed() {
-    for (provider, event, minutes) in [
+    let documented = [
+        ("m2m", "link.opened", vec![0, 1, 6, 36, 156]),
         (
             "monterrey",
             "payment.confirmed",
             vec![0, 1, 6, 36, 156, 1_596],
         ),
-        ("m2m", "link.opened", vec![0, 1, 6, 36, 156]),
-    ] {
+    ];
+    let all = providers::all();
+    let known = all
+        .iter()
+        .filter(|known| Schedule::of(known).delays_from == Source::Documented);
+    let known = known.map(|known| known.name().as_str());
+    assert!(known.eq(documented.iter().map(|(provider, ..)| *provider)));
+    for (provider, event, minutes) in documented {
         for scale in [1.0, 8_640.0] {
             let sandbox = Sandbox::builder().with_time_scale(scale).start().unwrap();
             let refusing = Receiver::start(async |_| StatusCode::SERVICE_UNAVAILABLE).await;

@@ -9,9 +9,9 @@ use std::time::{Duration, SystemTime};
 
 use http::{HeaderMap, StatusCode};
 use serde_json::{Value, json};
-use support::{Receiver, call};
-use tower_webhooks_core::ManualClock;
-use tower_webhooks_sandbox::{Application, Limit, Outcome, Sandbox, State, Trigger};
+use support::{Receiver, call, event};
+use tower_webhooks_core::{ManualClock, providers};
+use tower_webhooks_sandbox::{Application, Limit, Sandbox, State, Trigger};
 
 const HOOKS: &str = "/devdraft/api/v0/webhooks";
 const OWN: [(&str, &str); 2] = [
@@ -398,18 +398,65 @@ async fn an_inactive_webhook_gets_nothing_and_the_others_are_counted() {
 }
 
 #[tokio::test]
-async fn what_was_to_be_encrypted_is_not_sent_in_clear() {
+async fn what_was_to_be_encrypted_is_sealed_with_the_secret_that_getting_shows() {
     let receiver = Receiver::willing().await;
     let sandbox = sandbox();
     let mut body = valid();
     body["url"] = json!(receiver.url());
     body["encrypted"] = json!(true);
-    create(&sandbox, &body).await;
-    let trigger = Trigger::new("devdraft", "payment.completed");
-    let ids = sandbox.trigger(&trigger).unwrap();
-    let dispatch = sandbox.attempted(&ids[0], 1).await.unwrap();
-    sandbox.stop();
-    assert_eq!(dispatch.state, State::Pending);
-    assert!(matches!(dispatch.attempts[0].outcome, Outcome::NotSent(_)));
-    assert_eq!(receiver.count(), 0);
+    let (status, _, made) = create(&sandbox, &body).await;
+    assert_eq!(
+        (status, &made["encrypted"]),
+        (StatusCode::CREATED, &json!(true))
+    );
+    assert_eq!(made.get("encryption_secret"), None, "not shown at once");
+    let id = made["id"].as_str().unwrap();
+    let path = format!("{HOOKS}/{id}");
+    let (_, _, got) = call(&sandbox, "GET", &path, &OWN, "").await;
+    let (_, _, page) = call(&sandbox, "GET", &format!("{HOOKS}?page=1"), &OWN, "").await;
+    let shown = &page["data"][0]["encryption_secret"];
+    assert_eq!(*shown, got["encryption_secret"]);
+    assert_ne!(*shown, got["signing_secret"], "one secret has one use");
+
+    let sent = async || {
+        let trigger = Trigger::new("devdraft", "payment.completed");
+        let ids = sandbox.trigger(&trigger).unwrap();
+        let dispatch = sandbox.attempted(&ids[0], 1).await.unwrap();
+        assert_eq!(dispatch.state, State::Delivered, "{dispatch:?}");
+        receiver.bodies().pop().unwrap()
+    };
+    let sealed = sent().await;
+    let members: Vec<_> = sealed.as_object().unwrap().keys().collect();
+    assert_eq!(members, ["encrypted"], "nothing stands beside it in clear");
+    // The receiver's half: the signature is that of what was sent.
+    let registered = &sandbox.registrations()[0];
+    let secret = shown.as_str().unwrap();
+    assert_eq!(registered.payload_secret(), Some(secret));
+    let opened = receiver.deliveries_as(providers::devdraft_encrypted(), registered);
+    assert_eq!(event(&opened[0]).event_type(), "payment.completed");
+
+    // Turned off, and on again: the secret is the same one.
+    for (encrypted, shows, expected) in [
+        (false, None, "event_type"),
+        (true, Some(secret), "encrypted"),
+    ] {
+        let change = json!({ "encrypted": encrypted }).to_string();
+        let (status, ..) = call(&sandbox, "PATCH", &path, &OWN, &change).await;
+        assert_eq!(status, StatusCode::OK);
+        let (_, _, got) = call(&sandbox, "GET", &path, &OWN, "").await;
+        assert_eq!(got.get("encryption_secret").and_then(Value::as_str), shows);
+        assert!(sent().await.get(expected).is_some(), "{encrypted}");
+    }
+}
+
+#[tokio::test]
+async fn a_webhook_that_is_encrypted_later_gets_a_secret_then() {
+    let sandbox = sandbox();
+    let (_, _, made) = create(&sandbox, &valid()).await;
+    let path = format!("{HOOKS}/{}", made["id"].as_str().unwrap());
+    let (_, _, got) = call(&sandbox, "GET", &path, &OWN, "").await;
+    assert_eq!(got.get("encryption_secret"), None);
+    call(&sandbox, "PATCH", &path, &OWN, r#"{"encrypted":true}"#).await;
+    let (_, _, got) = call(&sandbox, "GET", &path, &OWN, "").await;
+    assert_eq!(got["encryption_secret"].as_str().unwrap().len(), 32);
 }

@@ -26,8 +26,10 @@ use crate::{
 /// # What is not documented
 ///
 /// How a secret that was made up is learned: getting the webhook shows it, so
-/// that this is done after creating. The pages show two forms of a list, and
-/// both are read; what deleting answers is one of three, and none is looked at.
+/// that this is done after creating. Neither is what encrypts bodies: it is read
+/// from `encryption_secret` beside the other one, a name of ours, and is nothing
+/// where there is no such member. The pages show two forms of a list, and both are
+/// read; what deleting answers is one of three, and none is looked at.
 #[derive(Debug, Clone)]
 pub struct Devdraft {
     client: ApiClient,
@@ -67,6 +69,16 @@ impl Devdraft {
             .await?;
         Ok(changed.into())
     }
+
+    /// Looks up what was made up, and is shown by getting alone.
+    async fn learn(&self, id: &str, done: &str) -> Result<Registration, Error> {
+        self.get(id).await.map_err(|error| {
+            let message = format!(
+                "{id} was {done}, but its secret could not be learned ({error}): get it, or rotate it"
+            );
+            Error::new(error.kind(), message)
+        })
+    }
 }
 
 #[derive(Serialize)]
@@ -95,6 +107,7 @@ struct Webhook {
     is_active: Option<bool>,
     encrypted: Option<bool>,
     signing_secret: Option<Confidential>,
+    encryption_secret: Option<Confidential>,
 }
 
 impl From<Webhook> for Registration {
@@ -103,6 +116,7 @@ impl From<Webhook> for Registration {
             id: Some(webhook.id),
             url: webhook.url,
             secret: webhook.signing_secret,
+            payload_secret: webhook.encryption_secret,
             name: webhook.name,
             active: webhook.is_active,
             encrypted: webhook.encrypted,
@@ -165,16 +179,11 @@ impl ManagementApi for Devdraft {
             .client
             .call(Method::POST, &PATH, &[], Some(&body))
             .await?;
-        if wish.secret.is_some() || made.signing_secret.is_some() {
+        let knows_secret = wish.secret.is_some() || made.signing_secret.is_some();
+        if knows_secret && (!wish.encrypted || made.encryption_secret.is_some()) {
             return Ok(made.into());
         }
-        let id = made.id.clone();
-        self.get(&id).await.map_err(|error| {
-            let message = format!(
-                "{id} was created, but its secret could not be learned ({error}): get it, or rotate it"
-            );
-            Error::new(error.kind(), message)
-        })
+        self.learn(&made.id, "created").await
     }
 
     async fn list(&self) -> Result<Vec<Registration>, Error> {
@@ -214,7 +223,11 @@ impl ManagementApi for Devdraft {
             signing_secret: None,
             encrypted: wish.encrypted,
         };
-        self.change(id, &body).await
+        let changed = self.change(id, &body).await?;
+        if wish.encrypted && changed.payload_secret.is_none() {
+            return self.learn(id, "changed").await;
+        }
+        Ok(changed)
     }
 
     async fn delete(&self, id: &str) -> Result<(), Error> {

@@ -26,10 +26,15 @@
 //!
 //! The scope of changing; the words of errors; which of three documented
 //! answers deleting has (204); the pages' other limit of 100 a minute, which is
-//! left out; the retry schedule and the deadline. A webhook that asks for
-//! encrypted bodies can be registered and gets nothing, since their form is not
-//! public: each attempt says so. Rates and averages are counted from what the
-//! sandbox remembers.
+//! left out; the retry schedule and the deadline. Rates and averages are counted
+//! from what the sandbox remembers.
+//!
+//! Where `encrypted` is true, bodies are sealed in the form of
+//! [`providers::devdraft_encrypted`], since the documented "AES-256" says no more.
+//! Their secret is made up, and stands as `encryption_secret` where the documents
+//! show `signing_secret`. It stays when encryption is turned off and on again.
+//! This needs the feature `encryption`: without it each attempt says so, and
+//! nothing is sent in clear.
 
 use axum::{
     Router,
@@ -41,10 +46,12 @@ use axum::{
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
+use tower_webhooks_core::{Provider, providers};
 
 use super::{Caller, Refusal, add_standing, fields::Fields, header_text, json as answer};
 use crate::{
     Application, Dispatch, Limit, NewRegistration, Outcome, Registration, Sandbox, State as How,
+    text::new_random,
 };
 
 const NAME: &str = "devdraft";
@@ -81,6 +88,9 @@ async fn create(State(sandbox): State<Sandbox>, headers: HeaderMap, body: Bytes)
         new.secret = changes.secret;
         new.is_active = changes.is_active.unwrap_or(true);
         new.is_encrypted = changes.is_encrypted.unwrap_or(false);
+        if new.is_encrypted {
+            new.payload_secret = new_payload_secret(&sandbox);
+        }
         let made = sandbox.add(new, caller.application.name.clone())?;
         let shown = show(&made, &sandbox.dispatches());
         Ok(answer(StatusCode::CREATED, &Value::Object(shown)))
@@ -176,9 +186,13 @@ async fn update(
         let changes = Changes::read(&fields)?;
         let url = fields.url("url")?;
         let now = sandbox.now_text();
+        let payload_secret = new_payload_secret(&sandbox);
         let changed = sandbox.inner.book.change(|list| {
             let known = list.iter_mut().find(|known| known.id == id)?;
             changes.apply(known);
+            if known.is_encrypted && known.payload_secret().is_none() {
+                known.set_payload_secret(payload_secret);
+            }
             if let Some(url) = url {
                 known.url = url;
             }
@@ -202,6 +216,21 @@ async fn remove(
         sandbox.inner.book.change(change)?;
         Ok(StatusCode::NO_CONTENT.into_response())
     })
+}
+
+/// The description as it seals bodies. A form of the user's own stays.
+pub(crate) fn sealing(provider: &Provider) -> Provider {
+    let ours = providers::devdraft_encrypted();
+    match (provider.encryption(), ours.encryption()) {
+        (None, Some(form)) => provider.clone().with_encryption(form.clone()),
+        _ => provider.clone(),
+    }
+}
+
+fn new_payload_secret(sandbox: &Sandbox) -> Option<String> {
+    let provider = sealing(&*sandbox.provider(NAME)?);
+    let form = provider.encryption()?;
+    Some(form.new_secret(&new_random()).to_string())
 }
 
 /// What create and change have in common.
@@ -375,6 +404,10 @@ fn show_whole(known: &Registration, sent: &[Dispatch]) -> Map<String, Value> {
     };
     let mut shown = show(known, sent);
     shown.insert("signing_secret".to_owned(), known.secret().into());
+    if known.is_encrypted {
+        let secret = known.payload_secret().into();
+        shown.insert("encryption_secret".to_owned(), secret);
+    }
     shown.insert("success_rate".to_owned(), rate.into());
     let app = json!({ "id": known.application, "name": known.application });
     shown.insert("app".to_owned(), app);

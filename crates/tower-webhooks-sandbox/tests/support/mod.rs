@@ -15,7 +15,7 @@ use axum::{
 use http::{HeaderMap, Method, Request, StatusCode, Uri};
 use serde_json::Value;
 use tower::ServiceExt as _;
-use tower_webhooks_core::{Delivery, EventHead, Head, Secrets, Verifier, providers};
+use tower_webhooks_core::{Delivery, EventHead, Head, Provider, Secrets, Verifier, providers};
 use tower_webhooks_sandbox::{Registration, Sandbox};
 
 /// What a receiver got.
@@ -94,6 +94,15 @@ impl Receiver {
     /// What came, verified with what the receiver was given.
     pub(crate) fn deliveries(&self, registered: &Registration) -> Vec<Delivery> {
         let provider = providers::find(&registered.provider).unwrap();
+        self.deliveries_as(provider, registered)
+    }
+
+    /// The same, read by that description.
+    pub(crate) fn deliveries_as(
+        &self,
+        provider: Provider,
+        registered: &Registration,
+    ) -> Vec<Delivery> {
         let verifier = Verifier::new(provider, &Secrets::new(registered.secret()).unwrap())
             .unwrap()
             .with_public_url(Some(registered.url.clone().into()));

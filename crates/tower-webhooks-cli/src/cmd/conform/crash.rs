@@ -24,8 +24,8 @@ const AFTER: &str = "killed after the answer, effects";
 const BEFORE: &str = "killed before the answer and sent again, effects";
 
 /// How many events are acknowledged before the first kill: more than most
-/// receivers handle at once.
-const ACKNOWLEDGED: usize = 20;
+/// receivers handle at once, and more again where all were handled by then.
+const ACKNOWLEDGED: [usize; 3] = [20, 60, 180];
 
 /// How many are on their way at any time before the second.
 const UNDER_WAY: usize = 8;
@@ -71,8 +71,20 @@ impl Crash {
 
     /// Acknowledged, and then killed before all handlers have run.
     fn after_the_answer(&self, stage: &Stage<'_>) -> Result<Row, Failure> {
+        let [first, more @ ..] = ACKNOWLEDGED;
+        let mut row = self.after_so_many(stage, first)?;
+        for count in more {
+            if row.judged != Judged::NotObservable {
+                break;
+            }
+            row = self.after_so_many(stage, count)?;
+        }
+        Ok(row)
+    }
+
+    fn after_so_many(&self, stage: &Stage<'_>, count: usize) -> Result<Row, Failure> {
         let before = stage.observer.settled()?;
-        let events = stage.prepare(ACKNOWLEDGED)?;
+        let events = stage.prepare(count)?;
         let replies = stage.runtime.block_on(send_all(stage.player, events));
         self.kill(stage)?;
         let at_the_kill = stage.observer.count()?.saturating_sub(before);

@@ -137,13 +137,14 @@ pub(super) async fn run(args: ServeArgs, out: &mut impl Write) -> Result<(), Fai
     let app = Router::new()
         .fallback_service(endpoint)
         .layer(from_fn_with_state(tap, look));
+    let stopped = told_to_stop();
     if !json {
         writeln!(out, "listening on http://{address}/")?;
         out.flush()?;
     }
     let ended = tokio::select! {
         ended = async { axum::serve(listener, app).await } => ended.map_err(Failure::failed),
-        () = told_to_stop() => Ok(()),
+        () = stopped => Ok(()),
     };
     webhooks.drain(DRAIN).await;
     ended

@@ -1,4 +1,4 @@
-//! The calls that carry no secret.
+//! The calls that carry no signing secret.
 
 use std::io::Write;
 
@@ -73,11 +73,13 @@ pub(super) async fn update(
     json: bool,
     out: &mut impl Write,
 ) -> Result<(), Failure> {
+    let payload_file = args.wish.payload_file()?;
     let wish = args.wish.wish();
     let changed = api
         .update(&args.id, &wish)
         .await
         .map_err(|error| failure(&error))?;
+    payload_file.keep(changed.payload_secret.as_ref())?;
     show("updated", &changed, json, out)
 }
 

@@ -31,11 +31,13 @@ pub(super) async fn run(
     out: &mut impl Write,
 ) -> Result<(), Failure> {
     let given = args.secret.for_new(whose)?;
+    let payload_file = args.wish.payload_file()?;
     let mut wish = args.wish.wish();
     if let Some(secret) = &given.secret {
         wish = wish.with_secret(secret.clone());
     }
     let made = api.create(&wish).await.map_err(|error| failure(&error))?;
     given.keep(made.secret.as_ref())?;
+    payload_file.keep(made.payload_secret.as_ref())?;
     show("created", &made, json, out)
 }

@@ -1,13 +1,13 @@
 use std::io::Write;
 
 use serde_json::json;
-use tower_webhooks_registrar::{Ensure, ManagementApi, Plan, Registration, ensure};
+use tower_webhooks_registrar::{Confidential, Ensure, ManagementApi, Plan, Registration, ensure};
 
 use super::{
     api::Whose,
     failure,
     show::{as_json, in_words},
-    wish::{Given, SecretFileArg, WishArgs},
+    wish::{Given, PayloadFile, SecretFileArg, WishArgs},
 };
 use crate::failure::Failure;
 
@@ -43,6 +43,10 @@ pub(super) async fn run(
     json: bool,
     out: &mut impl Write,
 ) -> Result<(), Failure> {
+    let payload_file = match args.dry_run {
+        true => None,
+        false => Some(args.wish.payload_file()?).filter(PayloadFile::is_new),
+    };
     let mut wish = args.wish.wish();
     let how = match (args.dry_run, args.force_create) {
         (true, _) => Ensure::DryRun,
@@ -67,6 +71,9 @@ pub(super) async fn run(
     };
     if !args.dry_run && matches!(ensured.plan, Plan::Create | Plan::Replace) {
         keep(given, ensured.registration.as_ref())?;
+    }
+    if let (Some(file), Some(known)) = (payload_file, &ensured.registration) {
+        file.keep(shown(api, known).await?.as_ref())?;
     }
     let done = match ensured.plan {
         Plan::Create => "create",
@@ -105,6 +112,20 @@ pub(super) async fn run(
         }
     }
     Ok(())
+}
+
+/// What encrypts the payloads of a registration: a list need not show it.
+async fn shown(
+    api: &impl ManagementApi,
+    known: &Registration,
+) -> Result<Option<Confidential>, Failure> {
+    match (&known.payload_secret, &known.id) {
+        (None, Some(id)) if api.calls().get => {
+            let got = api.get(id).await.map_err(|error| failure(&error))?;
+            Ok(got.payload_secret)
+        }
+        (shown, _) => Ok(shown.clone()),
+    }
 }
 
 fn keep(given: Option<Given>, made: Option<&Registration>) -> Result<(), Failure> {

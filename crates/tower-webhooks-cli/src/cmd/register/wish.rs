@@ -28,9 +28,14 @@ pub(super) struct WishArgs {
     #[arg(long)]
     inactive: bool,
 
-    /// Devdraft: encrypt the bodies, in a form that is not public
-    #[arg(long)]
+    /// Devdraft: encrypt the bodies, in a form that is not public; the sandbox's is devdraft-encrypted's
+    #[arg(long, requires = "payload_secret_file")]
     encrypted: bool,
+
+    /// A file for the secret that bodies are encrypted with, readable for you alone (0600): made if it
+    /// is not there, and left as it is if it is
+    #[arg(long, value_name = "FILE", requires = "encrypted")]
+    payload_secret_file: Option<PathBuf>,
 
     /// MPPCash: the balance in USDC below which balance.low_threshold is sent
     #[arg(long, value_name = "AMOUNT")]
@@ -38,6 +43,13 @@ pub(super) struct WishArgs {
 }
 
 impl WishArgs {
+    /// The file for the secret of payloads, before the provider is asked for it.
+    pub(super) fn payload_file(&self) -> Result<PayloadFile, Failure> {
+        let path = self.payload_secret_file.as_deref();
+        let file = path.filter(|path| !path.exists()).map(prepare);
+        Ok(PayloadFile(file.transpose()?))
+    }
+
     pub(super) fn wish(self) -> Wish {
         let mut wish = Wish::new(self.url).with_events(self.events);
         if let Some(name) = self.name {
@@ -53,6 +65,27 @@ impl WishArgs {
             wish = wish.with_low_balance_threshold_usdc(threshold);
         }
         wish
+    }
+}
+
+/// The file that is to hold what payloads are encrypted with, where one is new.
+pub(super) struct PayloadFile(Option<SecretFile>);
+
+impl PayloadFile {
+    pub(super) const fn is_new(&self) -> bool {
+        self.0.is_some()
+    }
+
+    /// Keeps what the provider shows.
+    pub(super) fn keep(self, made: Option<&Confidential>) -> Result<(), Failure> {
+        let Some(file) = self.0 else {
+            return Ok(());
+        };
+        let Some(secret) = made else {
+            let why = "it is registered, but the provider shows no secret for payloads: look for it in its dashboard";
+            return Err(Failure::failed(why));
+        };
+        keep(file, secret)
     }
 }
 
@@ -138,8 +171,7 @@ impl SecretFileArg {
             let why = "the secret has no place to go: give --secret-file, or set WEBHOOK_SECRET";
             return Err(Failure::usage(why));
         };
-        SecretFile::prepare(path)
-            .map_err(|error| Failure::usage(format!("{} cannot be made: {error}", path.display())))
+        prepare(path)
     }
 }
 
@@ -150,8 +182,7 @@ impl Given {
         let (Some(file), Some(secret)) = (self.file, made.or(self.secret.as_ref())) else {
             return Ok(());
         };
-        file.keep(secret)
-            .map_err(|error| Failure::failed(format!("the secret cannot be kept: {error}")))
+        keep(file, secret)
     }
 }
 
@@ -162,6 +193,16 @@ pub(in crate::cmd) fn chosen_secret() -> Result<Option<Confidential>, Failure> {
         Err(ConfidentialError::NotSet(_)) => Ok(None),
         Err(error) => Err(Failure::usage(error)),
     }
+}
+
+fn prepare(path: &Path) -> Result<SecretFile, Failure> {
+    SecretFile::prepare(path)
+        .map_err(|error| Failure::usage(format!("{} cannot be made: {error}", path.display())))
+}
+
+fn keep(file: SecretFile, secret: &Confidential) -> Result<(), Failure> {
+    file.keep(secret)
+        .map_err(|error| Failure::failed(format!("the secret cannot be kept: {error}")))
 }
 
 fn read(path: &Path) -> Result<Confidential, Failure> {

@@ -63,12 +63,13 @@ pub(super) async fn run(args: ServeArgs, out: &mut impl Write) -> Result<(), Fai
         Failure::failed(format!("{} cannot be listened on: {error}", args.listen))
     })?;
     let address = listener.local_addr().map_err(Failure::failed)?;
+    let stopped = told_to_stop();
     if !json {
         introduce(&sandbox, address, out)?;
     }
     tokio::select! {
         ended = sandbox.serve(listener) => ended.map_err(Failure::failed),
-        () = told_to_stop() => Ok(()),
+        () = stopped => Ok(()),
     }
 }
 
