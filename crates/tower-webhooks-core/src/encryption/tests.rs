@@ -185,7 +185,7 @@ fn of_what_nobody_signed_the_padding_makes_no_difference() {
     };
     assert_eq!(open(&sealed).0.unwrap(), &plain[..]);
     // The first vector's last byte: it changes the padding of the one block, and nothing of the text.
-    let mut changed = sealed.clone();
+    let mut changed = sealed;
     changed[15] ^= 1;
     let (unauthenticated, padded) = open(&changed);
     assert_eq!(unauthenticated.unwrap(), &plain[..]);
