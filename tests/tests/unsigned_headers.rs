@@ -52,6 +52,40 @@ async fn two_types_of_one_body_each_reach_their_handler() {
     assert_eq!(stats.jobs(JobState::Done), 2, "created and paid");
 }
 
+/// Whoever captured a delivery knows none of the secret, and can write any id and
+/// any type beside the body.
+#[tokio::test]
+async fn a_captured_body_is_one_event_whatever_id_and_type_it_comes_with() {
+    let events = EventRouter::new()
+        .on("push", (|_: Job| async {}).named("pushes"))
+        .on("*", (|_: Job| async {}).named("all"));
+    let secrets = Secrets::new(SECRET).unwrap();
+    let endpoint = Endpoint::new("endpoint", providers::github(), secrets).events(events);
+    let inbox = MemoryInbox::new();
+    let webhooks = Webhooks::start(inbox.clone(), [endpoint]).await.unwrap();
+    let app = Form::Terminal.mount(&webhooks, "endpoint");
+    for (event, id) in [
+        ("push", "d-1"),
+        ("push", "d-2"),
+        ("release", "d-1"),
+        ("release", "d-3"),
+        ("made-up", "d-4"),
+    ] {
+        let headers = [("x-github-event", event), ("x-github-delivery", id)];
+        let request = signed(
+            providers::github(),
+            r#"{"ref":"refs/heads/main"}"#,
+            &headers,
+        );
+        let answer = ask(app.clone(), request).await;
+        assert_eq!(answer.status, 200, "{event} {id}");
+    }
+    webhooks.drain(Duration::from_secs(5)).await;
+    let stats = inbox.stats().await.unwrap();
+    assert_eq!(stats.events.get(&EventState::Routed), Some(&1));
+    assert_eq!(stats.jobs(JobState::Done), 2, "pushes and all, once each");
+}
+
 #[tokio::test]
 async fn no_signature_is_stored() {
     let events = EventRouter::new().on("push", |_: Job| std::future::pending::<()>());

@@ -15,6 +15,8 @@ use support::{
 on_both_stores! {
     each_secret_is_listed_with_its_last_match
     a_secret_in_use_is_not_called_unused
+    a_secret_that_was_never_seen_is_not_called_unused
+    the_last_secret_that_matched_is_not_called_unused
     more_events_than_a_page_are_counted
 }
 
@@ -80,18 +82,36 @@ async fn a_secret_in_use_is_not_called_unused(store: Store) {
     let words = "previous is in use, so without it events would be refused: \
         shop has 1 of its events, the last 5h ago\n";
     assert_one_line(&ran, 1, words);
+    // What nobody signed, such as a token's event without a label, is nobody's.
+    receive(&receiver, "4", None, 0).await;
     for unused in [
         "unused previous --since 4h",
-        "unused previous --endpoint another",
-        "unused third",
+        "unused previous --since 4h --endpoint shop",
     ] {
         let ran = receiver.run_command("secret", unused);
         assert_eq!((ran.code, ran.stderr.as_str()), (0, ""), "{unused}");
     }
-    // What nobody signed, such as a token's event without a label, is nobody's.
-    receive(&receiver, "4", None, 0).await;
-    let ran = receiver.run_command("secret", "unused previous --since 4h");
-    assert_eq!(ran.code, 0, "{ran:?}");
+}
+
+/// Right after a rotation began here and not at the provider, what came until then
+/// was signed with the secret that is now the previous one.
+async fn a_secret_that_was_never_seen_is_not_called_unused(store: Store) {
+    let receiver = receiver(store).await;
+    for unknown in ["unused third", "unused previous --endpoint another"] {
+        let ran = receiver.run_command("secret", unknown);
+        assert_one_line(
+            &ran,
+            1,
+            "nothing tells that the provider stopped using it\n",
+        );
+    }
+}
+
+async fn the_last_secret_that_matched_is_not_called_unused(store: Store) {
+    let receiver = receiver(store).await;
+    let ran = receiver.run_command("secret", "unused current --since 1h");
+    let words = "no other secret of shop has matched since current last did, 2h ago";
+    assert_one_line(&ran, 1, words);
 }
 
 async fn more_events_than_a_page_are_counted(store: Store) {

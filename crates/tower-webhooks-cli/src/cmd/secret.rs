@@ -48,7 +48,10 @@ pub(crate) struct Args {
 enum Command {
     /// List each endpoint's secrets, with when they last matched and how often
     List,
-    /// Fail if a secret still matches, and so must not be taken away
+    /// Fail unless a secret has matched before, not since --since, and another one has afterwards
+    ///
+    /// Only then has the provider changed to the other one. What is `previous` now was `current` before
+    /// the change, so it is in use as long as no event has come as `previous`.
     Unused {
         /// The secret's label
         label: String,
@@ -64,7 +67,8 @@ pub(crate) fn run(args: &Args, out: &mut impl Write) -> Result<(), Failure> {
         let opened = args.place.clone().parse()?.open().await?;
         let filter = Filter {
             endpoint: args.endpoint.clone().map(Text::from),
-            received_from: Some(args.since),
+            // Whether one was replaced is told by what came before, too.
+            received_from: matches!(args.command, Command::List).then_some(args.since),
             ..Filter::default()
         };
         let uses = uses(opened.inbox(), &filter).await;
@@ -76,9 +80,14 @@ pub(crate) fn run(args: &Args, out: &mut impl Write) -> Result<(), Failure> {
         .iter()
         .map(|(name, one)| Shown::new(name, one, now))
         .collect();
-    if let Command::Unused { label } = &args.command {
-        shown.retain(|one| one.secret == label);
-    }
+    let refused = match &args.command {
+        Command::List => None,
+        Command::Unused { label } => {
+            let refused = why_not(label, args.since, &uses, now);
+            shown.retain(|one| one.secret == label);
+            refused
+        }
+    };
     if args.json {
         serde_json::to_writer(&mut *out, &shown)?;
         writeln!(out)?;
@@ -86,16 +95,40 @@ pub(crate) fn run(args: &Args, out: &mut impl Write) -> Result<(), Failure> {
         let columns = ["endpoint", "secret", "events", "last matched", "ago"];
         writeln!(out, "{}", table(columns, shown.iter().map(Shown::row)))?;
     }
-    match &args.command {
-        Command::Unused { label } if !shown.is_empty() => {
-            let complaints: Vec<_> = shown.iter().map(Shown::complaint).collect();
-            let complaints = complaints.join("; ");
-            Err(Failure::failed(format!(
-                "{label} is in use, so without it events would be refused: {complaints}"
-            )))
+    refused.map_or(Ok(()), |why| Err(Failure::failed(why)))
+}
+
+/// Why the secret must not be taken away.
+fn why_not(label: &str, since: SystemTime, uses: &Uses, now: SystemTime) -> Option<String> {
+    let ago = |at| roughly(now.duration_since(at).unwrap_or_default());
+    let mut is_known = false;
+    for ((endpoint, _), one) in uses.iter().filter(|((_, of), _)| of == label) {
+        is_known = true;
+        let events = one.events;
+        if one.last >= since {
+            return Some(format!(
+                "{label} is in use, so without it events would be refused: {endpoint} has {events} \
+                 of its events, the last {} ago",
+                ago(one.last)
+            ));
         }
-        _ => Ok(()),
+        let mut others = uses
+            .iter()
+            .filter(|((at, of), _)| at == endpoint && of != label);
+        if !others.any(|(_, other)| other.last > one.last) {
+            return Some(format!(
+                "no other secret of {endpoint} has matched since {label} last did, {} ago: nothing \
+                 tells that one took its place",
+                ago(one.last)
+            ));
+        }
     }
+    // A label moves from secret to secret, so what `previous` is now may have come as `current`.
+    (!is_known).then(|| {
+        format!(
+            "no event was signed with {label}: nothing tells that the provider stopped using it"
+        )
+    })
 }
 
 /// How often one secret matched, and when it last did.
@@ -104,11 +137,11 @@ struct Use {
     last: SystemTime,
 }
 
-/// By endpoint and label. Redeliveries of a known event leave no trace.
-async fn uses(
-    inbox: &dyn Inbox,
-    filter: &Filter,
-) -> Result<BTreeMap<(Text, Text), Use>, InboxError> {
+/// By endpoint and label.
+type Uses = BTreeMap<(Text, Text), Use>;
+
+/// What the events tell. Redeliveries of a known one leave no trace.
+async fn uses(inbox: &dyn Inbox, filter: &Filter) -> Result<Uses, InboxError> {
     let mut uses = BTreeMap::new();
     let mut page = Page {
         after: None,
@@ -173,13 +206,5 @@ impl<'u> Shown<'u> {
             self.last_matched.clone(),
             self.ago(),
         ]
-    }
-
-    fn complaint(&self) -> String {
-        let (endpoint, events) = (self.endpoint, self.events);
-        format!(
-            "{endpoint} has {events} of its events, the last {} ago",
-            self.ago()
-        )
     }
 }

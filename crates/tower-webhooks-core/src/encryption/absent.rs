@@ -11,6 +11,16 @@ pub(super) const fn decrypt(_: Cipher, _: &[u8], _: &[u8], _: &[u8], _: &[u8]) -
     None
 }
 
+pub(super) const fn decrypt_with_padding(
+    _: Cipher,
+    _: &[u8],
+    _: &[u8],
+    _: &[u8],
+    _: &[u8],
+) -> Option<Vec<u8>> {
+    None
+}
+
 pub(super) const fn encrypt(_: Cipher, _: &[u8], _: &[u8], _: &[u8], _: &[u8]) -> Option<Vec<u8>> {
     None
 }

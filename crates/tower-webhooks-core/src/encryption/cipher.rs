@@ -2,7 +2,10 @@
 
 use aes::{
     Aes128, Aes256,
-    cipher::{BlockModeDecrypt as _, BlockModeEncrypt as _, KeyIvInit as _, block_padding::Pkcs7},
+    cipher::{
+        BlockModeDecrypt as _, BlockModeEncrypt as _, KeyIvInit as _,
+        block_padding::{NoPadding, Pkcs7},
+    },
 };
 use aes_gcm::{
     AesGcm, KeyInit as _,
@@ -40,6 +43,26 @@ pub(super) fn decrypt(
         Cipher::Aes256Gcm => AesGcm::<Aes256, U12>::new_from_slice(key)
             .ok()?
             .decrypt(nonce.try_into().ok()?, sealed)
+            .ok(),
+    }
+}
+
+/// As [`decrypt`], but with the padding, where there is any, neither checked nor
+/// taken off.
+pub(super) fn decrypt_with_padding(
+    cipher: Cipher,
+    key: &[u8],
+    nonce: &[u8],
+    associated: &[u8],
+    ciphertext: &[u8],
+) -> Option<Vec<u8>> {
+    match cipher {
+        Cipher::Aes128Gcm | Cipher::Aes256Gcm => {
+            decrypt(cipher, key, nonce, associated, ciphertext)
+        }
+        Cipher::Aes256Cbc => cbc::Decryptor::<Aes256>::new_from_slices(key, nonce)
+            .ok()?
+            .decrypt_padded_vec::<NoPadding>(ciphertext)
             .ok(),
     }
 }

@@ -62,6 +62,28 @@ impl Opener {
         Ok(opened.plaintext)
     }
 
+    /// The first JSON value of a body that nobody has authenticated. A padding is not
+    /// looked at, so that neither the answer nor the time that it takes tells a
+    /// stranger whether it was right.
+    pub(crate) fn open_unauthenticated(&self, body: &Bytes, now: SystemTime) -> Option<Bytes> {
+        let sealed = Sealed::read(&self.encryption, body)?;
+        self.keys
+            .iter()
+            .filter(|key| key.expires_at.is_none_or(|at| at > now))
+            .find_map(|key| {
+                let plaintext = cipher::decrypt_with_padding(
+                    self.encryption.cipher,
+                    &key.bytes,
+                    &sealed.nonce,
+                    &sealed.associated,
+                    &sealed.ciphertext,
+                )?;
+                let mut values = serde_json::Deserializer::from_slice(&plaintext).into_iter();
+                let first: &RawValue = values.next()?.ok()?;
+                Some(Bytes::copy_from_slice(first.get().as_bytes()))
+            })
+    }
+
     /// With a digest of what was opened. Nothing for whatever failed.
     pub(crate) fn try_open(&self, body: &Bytes, now: SystemTime) -> Option<Opened> {
         let sealed = Sealed::read(&self.encryption, body)?;
@@ -104,6 +126,9 @@ impl Key {
 
 /// So that the digest is that of nothing which a provider could use the key for.
 const DIGEST_OF: &[u8] = b"tower-webhooks: the content of a sealed delivery\0";
+
+/// As [`DIGEST_OF`], of nonces.
+const NONCE_OF: &[u8] = b"tower-webhooks: the nonce of a sealed delivery\0";
 
 impl fmt::Debug for Opener {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -219,8 +244,8 @@ impl Encryption {
     ) -> Result<Vec<(&str, String)>, SetupError> {
         cipher::is_built()?;
         let key = self.key(secret)?;
-        let nonce = self.nonce(plaintext, at);
         let malformed = SecretErrorKind::Malformed;
+        let nonce = self.nonce(&key, plaintext, at).ok_or(malformed)?;
         let ciphertext =
             cipher::encrypt(self.cipher, &key, &nonce, associated, plaintext).ok_or(malformed)?;
         let mut written = Vec::new();
@@ -239,17 +264,24 @@ impl Encryption {
         Ok(written)
     }
 
-    /// Another one for each text and time; letters, since some providers write
-    /// it as text.
-    fn nonce(&self, plaintext: &[u8], at: SystemTime) -> Vec<u8> {
+    /// Another one for each text and time, which tells nothing of the text: keyed.
+    /// Letters where the provider writes it as text, with 6 bits in each.
+    fn nonce(&self, key: &[u8], plaintext: &[u8], at: SystemTime) -> Option<Vec<u8>> {
         let since = at
             .duration_since(SystemTime::UNIX_EPOCH)
             .unwrap_or_default();
-        let mut hash = Sha256::new_with_prefix(since.as_nanos().to_be_bytes());
-        hash.update(plaintext);
-        let mut text = const_hex::encode(hash.finalize()).into_bytes();
-        text.truncate(self.cipher.nonce_bytes());
-        text
+        let mut mac = Hmac::<Sha256>::new_from_slice(key).ok()?;
+        mac.update(NONCE_OF);
+        mac.update(&since.as_nanos().to_be_bytes());
+        mac.update(plaintext);
+        let bytes = mac.finalize().into_bytes();
+        let is_text = matches!(&self.nonce, Nonce::Field(field) if field.encoding.is_none());
+        let mut nonce = match is_text {
+            true => Encoding::Base64url.encode(&bytes).into_bytes(),
+            false => bytes.to_vec(),
+        };
+        nonce.truncate(self.cipher.nonce_bytes());
+        Some(nonce)
     }
 
     /// The field that is authenticated with the ciphertext, as bytes.

@@ -143,3 +143,56 @@ fn a_sealed_body_has_every_field_that_the_description_names() {
         r#"{"about":"","sealed":{"cipher":"A256GCM","nonce":"","text":""}}"#
     );
 }
+
+#[test]
+fn a_nonce_tells_nothing_of_the_text_and_is_another_one_each_time() {
+    let nonce = |key: &str, text: &[u8], second: u64| {
+        let secret = Secret::new(key).unwrap();
+        let at = NOW + std::time::Duration::from_secs(second);
+        let encryption = wechat();
+        let fields = encryption.seal(text, b"", &secret, at).unwrap();
+        let is_nonce = |(at, _): &&(&str, String)| *at == "/resource/nonce";
+        fields.iter().find(is_nonce).unwrap().1.clone()
+    };
+    let other = "ffffffffffffffffffffffffffffffff";
+    let first = nonce(API_KEY, b"{}", 0);
+    assert_eq!(first.len(), 12);
+    assert_eq!(first, nonce(API_KEY, b"{}", 0));
+    for another in [
+        nonce(other, b"{}", 0),
+        nonce(API_KEY, b"[]", 0),
+        nonce(API_KEY, b"{}", 1),
+    ] {
+        assert_ne!(another, first);
+    }
+}
+
+#[test]
+fn of_what_nobody_signed_the_padding_makes_no_difference() {
+    let secret = Secret::new("a key of any length").unwrap();
+    let plain = br#"{"a":1}"#;
+    let encryption = lark();
+    let fields = encryption.seal(plain, b"", &secret, NOW).unwrap();
+    let opener = Opener::new(&lark(), &Secrets::from(secret)).unwrap();
+    let sealed = decoded(&fields[0].1);
+    let open = |sealed: &[u8]| {
+        let body = serde_json::json!({ "encrypt": Encoding::Base64.encode(sealed) });
+        let body = bytes::Bytes::from(body.to_string());
+        (
+            opener.open_unauthenticated(&body, NOW),
+            opener.open(&body, NOW),
+        )
+    };
+    assert_eq!(open(&sealed).0.unwrap(), &plain[..]);
+    // The first vector's last byte: it changes the padding of the one block, and nothing of the text.
+    let mut changed = sealed;
+    changed[15] ^= 1;
+    let (unauthenticated, padded) = open(&changed);
+    assert_eq!(unauthenticated.unwrap(), &plain[..]);
+    assert_eq!(padded, Err(Unusable::Undecryptable));
+}
+
+fn decoded(text: &str) -> Vec<u8> {
+    let bytes = Encoding::Base64.decode_signature(text.as_bytes(), 0..=text.len());
+    bytes.unwrap().to_vec()
+}

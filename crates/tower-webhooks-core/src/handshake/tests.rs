@@ -306,3 +306,21 @@ fn what_does_not_fit_together_is_a_mistake() {
         assert!(provider(wrong).check().is_err());
     }
 }
+
+#[test]
+fn nothing_signs_a_token_of_a_body_that_is_not_signed_whole() {
+    let answer = zoom().handshakes()[0].clone();
+    for (parts, is_refused) in [
+        (vec![Part::Timestamp, Part::field("/token")], true),
+        (vec![Part::Timestamp, Part::Body], false),
+    ] {
+        let timestamp = HeaderName::from_static("x-timestamp");
+        let scheme = HmacScheme::new(HeaderName::from_static("x-signature"))
+            .with_signed(parts)
+            .with_timestamp(SignedTimestamp::in_header(timestamp));
+        let provider = Provider::new("acme", Scheme::Hmac(scheme), Envelope::new("/event"))
+            .with_handshakes([answer.clone()]);
+        let told = provider.check().map_err(|error| error.to_string());
+        assert_eq!(told.is_err(), is_refused, "{told:?}");
+    }
+}

@@ -6,7 +6,7 @@ use crate::{
     Provider,
     envelope::Place,
     pointers::{Pointers, split_each},
-    provider::{Encryption, Handshake},
+    provider::{Encryption, Handshake, HandshakeAnswer},
     scheme::{AnyAlgorithm, Layout, Part, Scheme, Signed},
     timestamp::TimestampPlace,
 };
@@ -120,8 +120,12 @@ impl Provider {
             return Err(Mistake::BatchSealed.into());
         }
         let wrapping = self.encryption().and_then(Encryption::mistake);
+        // Of a body that is not signed whole, a stranger writes what is signed for him.
+        let signs = |one: &Handshake| matches!(one.answer(), HandshakeAnswer::SignedJson { .. });
+        let is_oracle = !self.scheme().covers_body() && self.handshakes().iter().any(signs);
         let mut handshakes = self.handshakes().iter().filter_map(Handshake::mistake);
-        if let Some(mistake) = wrapping.or_else(|| handshakes.next()) {
+        let mistake = wrapping.or_else(|| handshakes.next());
+        if let Some(mistake) = mistake.or_else(|| is_oracle.then_some(Mistake::Oracle)) {
             return Err(mistake.into());
         }
         let scheme = self.scheme();

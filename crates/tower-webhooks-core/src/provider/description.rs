@@ -43,6 +43,8 @@ struct ProviderData {
     replies: Vec<ReplyRule>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     max_body_bytes: Option<usize>,
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    types_share_bodies: bool,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     also_sent: Vec<AlsoSent>,
     /// What its signature does not cover, in words.
@@ -77,6 +79,7 @@ impl Provider {
             events: Events::default(),
             replies: Vec::new(),
             max_body_bytes: None,
+            types_share_bodies: false,
             also_sent: Vec::new(),
             not_covered: Vec::new(),
             assumptions: Vec::new(),
@@ -182,6 +185,16 @@ impl Provider {
     #[must_use]
     pub const fn with_max_body_bytes(mut self, max_body_bytes: usize) -> Self {
         self.0.max_body_bytes = Some(max_body_bytes);
+        self
+    }
+
+    /// Says that it sends one body under several types, told apart by a header alone:
+    /// an order that is made and paid at once. By default a body is one event,
+    /// whatever a header says that the signature does not cover: otherwise whoever
+    /// captured a delivery has handlers run for every type that he makes up.
+    #[must_use]
+    pub const fn with_types_sharing_bodies(mut self) -> Self {
+        self.0.types_share_bodies = true;
         self
     }
 
@@ -347,6 +360,13 @@ impl Provider {
             .event_type()
             .places()
             .any(|place| matches!(place, Place::Header(name) if !self.0.scheme.covers_header(name)))
+    }
+
+    /// Whether an equal body is another event where an unsigned header names another
+    /// type: see [`with_types_sharing_bodies`](Self::with_types_sharing_bodies).
+    #[must_use]
+    pub fn tells_bodies_apart_by_type(&self) -> bool {
+        self.0.types_share_bodies && self.has_type_in_unsigned_header()
     }
 
     /// Whether the event's id is covered by the signature. One that is not can

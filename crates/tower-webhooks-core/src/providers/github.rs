@@ -46,12 +46,16 @@ pub fn github() -> Provider {
         EventInfo::new("ping", PING),
     ]))
     .with_retries(Retries::default().with_deadline(Duration::from_secs(10)))
+    .with_max_body_bytes(25 * 1024 * 1024)
     .with_not_covered([
         "X-GitHub-Event, the type, and X-GitHub-Delivery, the id: either can be changed by who captured a request",
         "the time of sending: a captured delivery stays valid for as long as its secret does",
         "all other headers, the method and the URL",
     ])
-    .with_assumptions(["redeliveries are asked for by hand: duplicates are known for 72 h"])
+    .with_assumptions([
+        "redeliveries are asked for by hand: duplicates are known for 72 h",
+        "the webhook's content type is set to application/json: as a form its events are kept as unusable",
+    ])
 }
 
 const PUSH: &str = r#"{"ref":"refs/heads/main","before":"6113728f27ae82c7b1a177c8d03f9e96e0adf246","after":"0000000000000000000000000000000000000000","repository":{"id":1,"full_name":"acme/shop"},"commits":[]}"#;

@@ -23,8 +23,8 @@ use http::HeaderName;
 use crate::{
     Provider,
     provider::{
-        Encoding, Envelope, EventInfo, Events, HmacScheme, Part, Scheme, SignedTimestamp, TimeUnit,
-        UrlForm,
+        Encoding, Envelope, EventInfo, Events, HmacScheme, Locator, LocatorPart, Part, Scheme,
+        SignedTimestamp, TimeUnit, UrlForm,
     },
 };
 
@@ -47,7 +47,16 @@ pub fn hubspot() -> Provider {
         "hubspot",
         Scheme::Hmac(scheme),
         Envelope::new("/*/subscriptionType")
-            .with_id("/*/eventId")
+            .with_id(Locator::joined(
+                ":",
+                [
+                    "/*/eventId",
+                    "/*/subscriptionId",
+                    "/*/objectId",
+                    "/*/occurredAt",
+                ]
+                .map(|place| LocatorPart::any([place])),
+            ))
             .with_time("/*/occurredAt")
             .with_time_unit(TimeUnit::Milliseconds)
             .with_data("/*")
@@ -67,7 +76,7 @@ pub fn hubspot() -> Provider {
     ]))
     .with_not_covered(["all other headers"])
     .with_assumptions([
-        "an event's id is its own across all subscriptions of the app",
+        "eventId alone is not taken for unique: subscription, object and time are part of the id",
         "the retry schedule is not described here: duplicates are known for 72 h",
     ])
 }

@@ -39,6 +39,7 @@ pub fn shopify() -> Provider {
     .with_events(Events::open([
         EventInfo::new("orders/create", ORDERS_CREATE),
     ]))
+    .with_types_sharing_bodies()
     .with_not_covered([
         "X-Shopify-Topic, the type, and X-Shopify-Webhook-Id, the id: either can be changed by who captured a request",
         "the time of sending: a captured delivery stays valid for as long as its secret does",

@@ -228,33 +228,36 @@ pub(crate) fn signed_form(
     let Some(digest_field) = digest_field else {
         return Ok(Vec::new());
     };
+    // Where the URL names the body's digest, it stands for the fields.
+    let claimed = query.and_then(|query| form::single(query, digest_field));
+    if let Some(claimed) = claimed {
+        let claimed = crate::encoding::Encoding::Hex
+            .decode_digest(claimed.as_bytes(), 32)
+            .ok_or(RejectionKind::SignatureMalformed)?;
+        let computed = crate::encoding::Digest::new(&Sha256::digest(body));
+        return match same(&claimed, &computed) {
+            true => Ok(Vec::new()),
+            false => Err(RejectionKind::SignatureMismatch),
+        };
+    }
     if body.is_empty() {
         return Ok(Vec::new());
     }
-    if is_form(headers) {
-        let mut fields = form::fields(body).ok_or(RejectionKind::SignatureMismatch)?;
-        fields.sort_unstable();
-        fields.dedup();
-        return Ok(fields
-            .into_iter()
-            .flat_map(|(name, value)| [name, value])
-            .flatten()
-            .collect());
+    if !is_form(headers) {
+        return Err(RejectionKind::SignatureMissing);
     }
-    let digest = query
-        .and_then(|query| form::single(query, digest_field))
-        .ok_or(RejectionKind::SignatureMissing)?;
-    let claimed = crate::encoding::Encoding::Hex
-        .decode_digest(digest.as_bytes(), 32)
-        .ok_or(RejectionKind::SignatureMalformed)?;
-    if same(
-        &claimed,
-        &crate::encoding::Digest::new(&Sha256::digest(body)),
-    ) {
-        Ok(Vec::new())
-    } else {
-        Err(RejectionKind::SignatureMismatch)
+    // Nothing between two separators is signed, however often it stands there.
+    if body.split(|byte| *byte == b'&').any(<[u8]>::is_empty) {
+        return Err(RejectionKind::SignatureMismatch);
     }
+    let mut fields = form::fields(body).ok_or(RejectionKind::SignatureMismatch)?;
+    fields.sort_unstable();
+    fields.dedup();
+    Ok(fields
+        .into_iter()
+        .flat_map(|(name, value)| [name, value])
+        .flatten()
+        .collect())
 }
 
 fn is_form(headers: &HeaderMap) -> bool {

@@ -130,7 +130,7 @@ pub(crate) fn event_id(delivery: &Delivery) -> Text {
     id.cloned().unwrap_or_else(|| {
         let mut event = NewEvent::new("", delivery.body().clone(), delivery.received_at());
         event.event_type = delivery.event().ok().map(|head| head.event_type().clone());
-        event.type_signed = !delivery.provider().has_type_in_unsigned_header();
+        event.type_signed = !delivery.provider().tells_bodies_apart_by_type();
         body_key(&event.hash_content(delivery.content_sha256()))
     })
 }

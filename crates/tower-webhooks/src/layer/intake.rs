@@ -37,6 +37,9 @@ pub(crate) struct Intake {
     dedup_span: Duration,
 }
 
+/// What an event takes in memory beside headers and body, on its way into the inbox.
+const EVENT_BYTES: usize = 512;
+
 /// Of the connection, and of no use to a handler.
 const LEFT_OUT: [http::HeaderName; 6] = [
     header::ACCEPT,
@@ -64,7 +67,7 @@ impl Intake {
             meter: Arc::clone(&gate.meter),
             decided: Arc::new(Notify::new()),
             id_signed: provider.binds_id(),
-            type_signed: !provider.has_type_in_unsigned_header(),
+            type_signed: !provider.tells_bodies_apart_by_type(),
             dedup_span: dedup_span.unwrap_or_else(|| provider.dedup_span()),
         }
     }
@@ -158,7 +161,7 @@ impl Intake {
         let count = delivery.items().map_or(0, <[_]>::len);
         let mut events = Vec::new();
         for alone in (0..count).filter_map(|index| delivery.alone(index)) {
-            if !permit.grow(alone.restored_bytes()) {
+            if !permit.grow(alone.restored_bytes().saturating_add(EVENT_BYTES)) {
                 return Err(RejectionKind::Overloaded);
             }
             events.push(self.event_with(&alone, Arc::clone(&headers)));

@@ -77,7 +77,7 @@ impl Reader {
         let reading = delivery.event().map(|head| {
             let mut reading = Reading::new(event.seq);
             reading.event_type = Some(head.event_type().clone());
-            reading.type_signed = !self.provider.has_type_in_unsigned_header();
+            reading.type_signed = !self.provider.tells_bodies_apart_by_type();
             reading.id = head.id().cloned();
             reading.occurred_at = head.occurred_at();
             reading.ordering_key = head.ordering_key().cloned();
