@@ -2,7 +2,7 @@
 
 use std::{
     error::Error,
-    net::IpAddr,
+    net::{IpAddr, SocketAddr},
     time::{Duration, Instant},
 };
 
@@ -61,6 +61,17 @@ impl Poster {
             url,
             timeout,
         })
+    }
+
+    /// Whether it posts to what listens there on this machine.
+    pub(crate) fn reaches(&self, listener: SocketAddr) -> bool {
+        let host = self.url.host_str().unwrap_or_default();
+        let is_same = host
+            .trim_matches(['[', ']'])
+            .parse()
+            .is_ok_and(|ip: IpAddr| ip == listener.ip());
+        self.url.port_or_known_default() == Some(listener.port())
+            && (is_same || is_loopback(&self.url))
     }
 
     /// Posts one body. An answer that repeats `hidden` is shown without it.

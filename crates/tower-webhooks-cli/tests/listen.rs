@@ -312,6 +312,20 @@ fn a_kept_event_is_sent_again_under_its_id_and_signed_anew() {
 }
 
 #[test]
+fn it_does_not_pass_on_to_itself() {
+    let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = free.local_addr().unwrap().port();
+    drop(free);
+    for host in ["127.0.0.1", "localhost", "[::1]"] {
+        let ran = support::run(&format!(
+            "listen --provider mppcash --inbox memory --listen 127.0.0.1:{port} \
+             --forward http://{host}:{port}/hooks"
+        ));
+        assert_one_line(&ran, 2, "--forward is this receiver itself");
+    }
+}
+
+#[test]
 fn wrong_use_is_explained_in_one_line() {
     let folder = tempfile::tempdir().unwrap();
     let none = path(folder.path(), "none.db");

@@ -94,7 +94,10 @@ impl Crash {
         let effects = stage
             .observer
             .reached(before, acknowledged, self.recovery)?;
-        let (judged, why) = if at_the_kill >= acknowledged {
+        let (judged, why) = if acknowledged == 0 {
+            let why = "none was acknowledged: nothing was at stake";
+            (Judged::NotObservable, Some(why.to_owned()))
+        } else if at_the_kill >= acknowledged {
             let why = "every effect was there before the kill: nothing was at stake";
             (Judged::NotObservable, Some(why.to_owned()))
         } else {

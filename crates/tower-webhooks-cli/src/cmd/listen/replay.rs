@@ -7,7 +7,10 @@ use tower_webhooks_sandbox::{Draft, EventSigner};
 
 use crate::{
     args::{SecretArgs, load_provider},
-    cmd::inbox::{PlaceArg, find},
+    cmd::{
+        inbox::{PlaceArg, find},
+        send::token,
+    },
     failure::Failure,
     post::Poster,
 };
@@ -78,8 +81,10 @@ pub(super) async fn run(args: Args, out: &mut impl Write) -> Result<(), Failure>
     };
     let url = args.public_url.unwrap_or(args.url);
     let request = sign(&provider, &event, args.secret, url)?;
-    // It may be part of an answer; it is none of its first line's business.
-    let answer = poster.post(request.headers, request.body, None).await?;
+    let token = token(&provider, &request.headers, &request.body);
+    let answer = poster
+        .post(request.headers, request.body, token.as_deref())
+        .await?;
     let (status, line) = (answer.status, &answer.line);
     let colon = if line.is_empty() { "" } else { ": " };
     writeln!(out, "{status}{colon}{line}")?;

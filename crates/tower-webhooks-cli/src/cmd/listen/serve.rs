@@ -47,7 +47,7 @@ pub(super) struct ServeArgs {
     payload_secret: PayloadSecretArgs,
 
     /// Where to listen, on every path; the environment's WEBHOOK_HANDSHAKE_SECRET proves handshakes
-    #[arg(long, default_value = "127.0.0.1:3000", value_name = "ADDRESS")]
+    #[arg(long, default_value = "127.0.0.1:3001", value_name = "ADDRESS")]
     listen: SocketAddr,
 
     /// The URL that the provider calls, without its query, where it signs that
@@ -96,6 +96,14 @@ pub(super) async fn run(args: ServeArgs, out: &mut impl Write) -> Result<(), Fai
         Failure::failed(format!("{} cannot be listened on: {error}", args.listen))
     })?;
     let address = listener.local_addr().map_err(Failure::failed)?;
+    if forward
+        .as_ref()
+        .is_some_and(|forward| forward.reaches(address))
+    {
+        return Err(Failure::usage(format!(
+            "--forward is this receiver itself, at {address}: give --listen another port"
+        )));
+    }
     let public_url = args
         .public_url
         .unwrap_or_else(|| format!("http://{address}/"));

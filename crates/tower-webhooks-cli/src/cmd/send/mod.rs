@@ -159,7 +159,7 @@ pub(crate) fn run(args: Args, out: &mut impl Write) -> Result<(), Failure> {
 }
 
 /// The token itself, where a token is what is sent.
-fn token(provider: &Provider, headers: &HeaderMap, body: &[u8]) -> Option<String> {
+pub(super) fn token(provider: &Provider, headers: &HeaderMap, body: &[u8]) -> Option<String> {
     let Scheme::Token(scheme) = provider.scheme() else {
         return None;
     };
