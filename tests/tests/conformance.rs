@@ -11,7 +11,7 @@ use std::{
     path::{Path, PathBuf},
     process::{Command, Stdio},
     thread,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use serde_json::Value;
@@ -19,6 +19,9 @@ use tempfile::TempDir;
 use tower_webhooks_tests::{RECEIVERS, disk_folder, receiver_program, webhooks_program};
 
 const SECRET: &str = "whsec_the-receivers-and-the-command-share-this";
+
+/// How long a receiver may take to start.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A receiver, an event that it has a handler for, and what the handler logs: an
 /// effect as soon as it happens, so that no kill can take it back. The line
@@ -99,7 +102,9 @@ impl Process {
             folder: disk_folder(),
         };
         assert!(shell(&process.start_command(receiver_program(package))));
+        let begun = Instant::now();
         while TcpStream::connect(address).is_err() {
+            assert!(begun.elapsed() < PATIENCE, "{package} did not start");
             thread::sleep(Duration::from_millis(20));
         }
         process

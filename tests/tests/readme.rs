@@ -9,7 +9,7 @@ use std::{
     process::{Child, Command, Stdio},
     sync::mpsc::{Receiver as Lines, channel},
     thread,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use tower_webhooks_tests::{disk_folder, receiver_program, webhooks_program};
@@ -142,7 +142,9 @@ fn free_address() -> SocketAddr {
 }
 
 fn wait_for(address: SocketAddr) {
+    let begun = Instant::now();
     while TcpStream::connect(address).is_err() {
+        assert!(begun.elapsed() < PATIENCE, "nobody listens on {address}");
         thread::sleep(Duration::from_millis(20));
     }
 }

@@ -40,6 +40,8 @@ pub(crate) enum Flaw {
     CheckThenInsert,
     /// Answers 500 to a signature that is no hexadecimal.
     CrashesOnHex,
+    /// Handles events before it answers: no flaw where handlers are quick.
+    HandlesFirst,
     /// Verifies, but at the time that the request claims.
     IgnoresAge,
     /// Notes that it knows an event before it has stored it.
@@ -56,11 +58,12 @@ pub(crate) enum Flaw {
 }
 
 impl Flaw {
-    pub(crate) const ALL: [Self; 11] = [
+    pub(crate) const ALL: [Self; 12] = [
         Self::AckBeforeCommit,
         Self::BodyUnbounded,
         Self::CheckThenInsert,
         Self::CrashesOnHex,
+        Self::HandlesFirst,
         Self::IgnoresAge,
         Self::MarksSeenBeforeStored,
         Self::NoDedup,
@@ -154,9 +157,13 @@ impl Flawed {
         let receiver = self.clone();
         tokio::spawn(async move {
             tokio::time::sleep(HANDLER).await;
-            receiver.append("effects", &format!("{event}\n"));
-            receiver.known().handled.insert(event);
+            receiver.run(event);
         });
+    }
+
+    fn run(&self, event: String) {
+        self.append("effects", &format!("{event}\n"));
+        self.known().handled.insert(event);
     }
 
     async fn take(self, event: String) {
@@ -192,7 +199,10 @@ impl Flawed {
             _ => {}
         }
         if self.store(&event) {
-            self.handle(event);
+            match self.flaw {
+                Flaw::HandlesFirst => self.run(event),
+                _ => self.handle(event),
+            }
         }
     }
 }
