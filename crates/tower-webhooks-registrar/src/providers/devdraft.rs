@@ -62,9 +62,15 @@ impl Devdraft {
         })
     }
 
-    async fn change(&self, id: &str, body: &impl Serialize) -> Result<Registration, Error> {
+    async fn change(
+        &self,
+        id: &str,
+        secret: Option<&Confidential>,
+        body: &impl Serialize,
+    ) -> Result<Registration, Error> {
         let changed: Webhook = self
             .client
+            .hiding(secret)
             .call(Method::PATCH, &one(id), &[], Some(body))
             .await?;
         Ok(changed.into())
@@ -177,6 +183,7 @@ impl ManagementApi for Devdraft {
         };
         let made: Webhook = self
             .client
+            .hiding(wish.secret.as_ref())
             .call(Method::POST, &PATH, &[], Some(&body))
             .await?;
         let knows_secret = wish.secret.is_some() || made.signing_secret.is_some();
@@ -223,7 +230,7 @@ impl ManagementApi for Devdraft {
             signing_secret: None,
             encrypted: wish.encrypted,
         };
-        let changed = self.change(id, &body).await?;
+        let changed = self.change(id, wish.secret.as_ref(), &body).await?;
         if wish.encrypted && changed.payload_secret.is_none() {
             return self.learn(id, "changed").await;
         }
@@ -242,7 +249,7 @@ impl ManagementApi for Devdraft {
         let body = NewSecret {
             signing_secret: secret,
         };
-        self.change(id, &body).await
+        self.change(id, Some(secret), &body).await
     }
 }
 
