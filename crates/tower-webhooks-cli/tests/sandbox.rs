@@ -259,6 +259,13 @@ fn devdrafts_registrations_are_listed_shown_changed_rotated_and_deleted() {
     let ran = sandbox.register("devdraft", None, &update);
     let expected = format!("updated {id} {url} Paid (inactive)\n");
     assert_eq!((ran.code, ran.stdout), (0, expected));
+    // What is not said again stays.
+    for (option, ends) in [(None, "Sold (inactive)"), (Some("--active"), "Sold")] {
+        let update = ["update", id, "--url", url, "--name", "Sold"];
+        let ran = sandbox.register("devdraft", None, &[&update, option.as_slice()].concat());
+        let expected = format!("updated {id} {url} {ends}\n");
+        assert_eq!((ran.code, ran.stdout), (0, expected));
+    }
     let folder = tempfile::tempdir().unwrap();
     let file = path(folder.path(), "new.txt");
     let ran = sandbox.register("devdraft", None, &["rotate", id, "--secret-file", &file]);

@@ -96,7 +96,7 @@ pub async fn ensure<A: ManagementApi>(api: &A, wish: &Wish, how: Ensure) -> Resu
     let registration = match (plan, kept_one) {
         (Plan::Create | Plan::Replace, _) if !is_dry => Some(api.create(wish).await?),
         (Plan::Update, Some(known)) if !is_dry => Some(
-            api.update(known.id.as_deref().unwrap_or_default(), wish)
+            api.update(known.id.as_deref().unwrap_or_default(), &wish.whole())
                 .await?,
         ),
         (_, known) => known.cloned(),
@@ -155,6 +155,6 @@ fn matches(known: &Registration, wish: &Wish, events: Option<&[String]>) -> bool
     };
     same_events
         && same_name
-        && known.active.is_none_or(|active| active == wish.active)
-        && known.encrypted.is_none_or(|one| one == wish.encrypted)
+        && known.active.is_none_or(|active| active == wish.is_active())
+        && known.encrypted.is_none_or(|one| one == wish.is_encrypted())
 }

@@ -389,6 +389,31 @@ async fn a_registration_of_other_event_types_at_the_same_url_is_left_alone() {
 }
 
 #[tokio::test]
+async fn changing_leaves_what_the_wish_does_not_say() {
+    let sandbox = sandbox();
+    let at = serve(&sandbox).await;
+    let api = devdraft(&at);
+    let named = wish().with_name("Orders");
+    let sealed = named.clone().inactive().encrypted();
+    let id = api.create(&sealed).await.unwrap().id.unwrap();
+    for (wish, active, encrypted) in [
+        (named.clone(), false, true),
+        (named.clone().active(), true, true),
+        (named.clone().unencrypted(), true, false),
+        (named.clone(), true, false),
+        (named.clone().inactive(), false, false),
+    ] {
+        let changed = api.update(&id, &wish).await.unwrap();
+        let expected = (Some(active), Some(encrypted));
+        assert_eq!((changed.active, changed.encrypted), expected, "{wish:?}");
+    }
+    // Ensuring leaves nothing open.
+    let ensured = ensure(&api, &named, Ensure::Apply).await.unwrap();
+    assert_eq!(ensured.plan, Plan::Update);
+    assert_eq!(ensured.registration.unwrap().active, Some(true));
+}
+
+#[tokio::test]
 async fn ensuring_changes_where_there_is_a_call_for_it() {
     let sandbox = sandbox();
     let at = serve(&sandbox).await;
