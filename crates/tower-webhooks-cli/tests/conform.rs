@@ -180,6 +180,43 @@ fn a_receiver_that_takes_no_right_event_is_not_judged() {
     assert_one_line(&ran, 2, "--observe is to print a number");
 }
 
+#[test]
+fn a_report_is_written_however_judging_ends() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("conform.xml");
+    let junit = file.to_str().unwrap();
+    // A report of an earlier run must not pass for this one's.
+    let report = |receiver: &Receiver, options: &[&str], code, words| {
+        fs::write(&file, "earlier").unwrap();
+        let ran = conform(receiver, &[options, &["--junit", junit]].concat());
+        assert_one_line(&ran, code, words);
+        let report = fs::read_to_string(&file).unwrap();
+        assert!(report.contains(words), "{report}");
+        assert_eq!(report.matches("<error message=").count(), 21, "{report}");
+        assert!(report.contains(r#"tests="21" failures="0" errors="21""#));
+    };
+    let refusing = Receiver::answering(http::StatusCode::UNAUTHORIZED);
+    report(&refusing, &[], 1, "a right event is not accepted");
+    let receiver = Receiver::answering("OK");
+    let observe = ["--observe", "echo many", "--settle", "0.4"];
+    report(&receiver, &observe, 2, "--observe is to print a number");
+    report(&receiver, &["--event", "no.such"], 2, "no.such");
+    report(&receiver, &["--observe", "false"], 1, "--observe failed");
+
+    // Where it breaks off later, what was judged stays.
+    let counts = folder.path().join("counts").display().to_string();
+    let observe =
+        format!("echo >> {counts}; test $(wc -l < {counts}) -lt 20 && echo 0 || echo many");
+    let observe = ["--observe", &observe, "--settle", "0.4", "--junit", junit];
+    let ran = conform(&receiver, &observe);
+    assert_eq!(ran.code, 2, "{ran:?}");
+    let report = fs::read_to_string(&file).unwrap();
+    let errors = report.matches("<error message=").count();
+    let judged = report.matches("<testcase ").count() - errors;
+    assert_eq!(judged, ran.stdout.lines().count(), "{report}");
+    assert!(judged > 0 && errors > 0, "{report}");
+}
+
 /// How long is waited for effects, in seconds: long beside what handlers take.
 const SETTLE: &str = "0.8";
 

@@ -225,6 +225,26 @@ fn a_secret_goes_to_its_file_and_nowhere_else() {
 }
 
 #[test]
+fn a_secret_that_devdraft_shows_goes_to_a_new_file() {
+    let sandbox = Sandbox::start(&[]);
+    let folder = tempfile::tempdir().unwrap();
+    let url = "http://127.0.0.1:9/hook";
+    let ensure = |name: &str, secret, file: &[&str]| {
+        let ensure = ["ensure", "--url", url, "--name", name];
+        sandbox.register("devdraft", secret, &[&ensure[..], file].concat())
+    };
+    assert_eq!(ensure("Orders", Some(SECRET), &[]).code, 0);
+    for (name, done) in [("Orders", "unchanged wh_"), ("Paid", "updated wh_")] {
+        let file = path(folder.path(), name);
+        let ran = ensure(name, None, &["--secret-file", &file]);
+        assert_eq!((ran.code, ran.stderr.as_str()), (0, ""), "{ran:?}");
+        assert!(ran.stdout.starts_with(done), "{ran:?}");
+        let kept = std::fs::read_to_string(&file).unwrap();
+        assert_eq!(kept, format!("{SECRET}\n"));
+    }
+}
+
+#[test]
 fn devdrafts_registrations_are_listed_shown_changed_rotated_and_deleted() {
     let sandbox = Sandbox::start(&[]);
     let url = "http://127.0.0.1:9/hook";
@@ -239,6 +259,13 @@ fn devdrafts_registrations_are_listed_shown_changed_rotated_and_deleted() {
     let ran = sandbox.register("devdraft", None, &update);
     let expected = format!("updated {id} {url} Paid (inactive)\n");
     assert_eq!((ran.code, ran.stdout), (0, expected));
+    // What is not said again stays.
+    for (option, ends) in [(None, "Sold (inactive)"), (Some("--active"), "Sold")] {
+        let update = ["update", id, "--url", url, "--name", "Sold"];
+        let ran = sandbox.register("devdraft", None, &[&update, option.as_slice()].concat());
+        let expected = format!("updated {id} {url} {ends}\n");
+        assert_eq!((ran.code, ran.stdout), (0, expected));
+    }
     let folder = tempfile::tempdir().unwrap();
     let file = path(folder.path(), "new.txt");
     let ran = sandbox.register("devdraft", None, &["rotate", id, "--secret-file", &file]);

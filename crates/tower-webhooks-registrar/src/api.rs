@@ -122,7 +122,8 @@ pub trait ManagementApi: Sync {
         }
     }
 
-    /// Changes a registration into the wish, after [`check`](Self::check).
+    /// Changes a registration into the wish, after [`check`](Self::check). What
+    /// the wish does not say stays as it is.
     ///
     /// # Errors
     ///

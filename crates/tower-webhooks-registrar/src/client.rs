@@ -13,6 +13,9 @@ use crate::{Confidential, Error, ErrorKind};
 /// How much of an answer is read. Lists of registrations are short.
 const MAX_ANSWER_BYTES: usize = 1 << 20;
 
+/// What stands in a provider's message where it repeats a key or a secret.
+const HIDDEN: &str = "[redacted]";
+
 /// How much of a provider's message is passed on.
 const MAX_MESSAGE_CHARS: usize = 300;
 
@@ -26,6 +29,8 @@ pub(crate) struct ApiClient {
     client: Client,
     base: Url,
     credentials: HeaderMap,
+    /// What no message may repeat.
+    hidden: Vec<Confidential>,
     timeout: Duration,
 }
 
@@ -57,6 +62,7 @@ impl ApiClient {
             client: client(&base)?,
             base,
             credentials,
+            hidden: headers.iter().map(|(_, _, key)| (*key).clone()).collect(),
             timeout: DEFAULT_TIMEOUT,
         })
     }
@@ -70,6 +76,14 @@ impl ApiClient {
     pub(crate) const fn with_timeout(mut self, timeout: Duration) -> Self {
         self.timeout = timeout;
         self
+    }
+
+    /// The same client for a call with a secret, which no message repeats
+    /// either.
+    pub(crate) fn hiding(&self, secret: Option<&Confidential>) -> Self {
+        let mut client = self.clone();
+        client.hidden.extend(secret.cloned());
+        client
     }
 
     /// Calls and reads the answer.
@@ -127,7 +141,8 @@ impl ApiClient {
             return answer;
         }
         // The status says what happened, even if the rest does not come.
-        Err(refusal(status, &headers, &answer.unwrap_or_default()))
+        let answer = answer.unwrap_or_default();
+        Err(refusal(status, &headers, &answer, &self.hidden))
     }
 }
 
@@ -190,8 +205,13 @@ fn explain(error: &reqwest::Error) -> Error {
     Error::new(ErrorKind::Transport, format!("{what}: {innermost}"))
 }
 
-fn refusal(status: StatusCode, headers: &HeaderMap, answer: &[u8]) -> Error {
-    let said = message(answer);
+fn refusal(
+    status: StatusCode,
+    headers: &HeaderMap,
+    answer: &[u8],
+    hidden: &[Confidential],
+) -> Error {
+    let said = message(answer, hidden);
     let number = status.as_u16();
     let kind = match number {
         401 => ErrorKind::Unauthorized,
@@ -212,13 +232,15 @@ fn refusal(status: StatusCode, headers: &HeaderMap, answer: &[u8]) -> Error {
     Error::new(kind, message)
 }
 
-/// What an error says, in one of the documented forms. Nothing else of the
-/// answer is passed on.
-fn message(answer: &[u8]) -> Option<String> {
+/// What an error says, in one of the documented forms, without what is hidden.
+/// Nothing else of the answer is passed on.
+fn message(answer: &[u8], hidden: &[Confidential]) -> Option<String> {
     let answer: Value = serde_json::from_slice(answer).ok()?;
     let said = ["/details", "/error/message", "/message", "/error"]
         .into_iter()
         .find_map(|pointer| answer.pointer(pointer)?.as_str())?;
+    // Before anything is cut off or escaped, which would leave a part.
+    let said = without(said, hidden);
     let mut line = String::new();
     for char in said.chars().take(MAX_MESSAGE_CHARS) {
         if char.is_control() {
@@ -228,6 +250,19 @@ fn message(answer: &[u8]) -> Option<String> {
         }
     }
     Some(line)
+}
+
+fn without(text: &str, hidden: &[Confidential]) -> String {
+    // A header comes without what surrounds it.
+    let hidden = hidden.iter().map(|one| one.expose().trim());
+    let mut hidden: Vec<&str> = hidden.filter(|one| !one.is_empty()).collect();
+    // One may begin with another.
+    hidden.sort_unstable_by_key(|one| std::cmp::Reverse(one.len()));
+    let mut text = text.to_owned();
+    for one in hidden {
+        text = text.replace(one, HIDDEN);
+    }
+    text
 }
 
 /// Whether a URL stays on this machine.
@@ -270,7 +305,25 @@ mod tests {
             ("<html>", None),
             ("[]", None),
         ] {
-            assert_eq!(message(answer.as_bytes()).as_deref(), expected, "{answer}");
+            let said = message(answer.as_bytes(), &[]);
+            assert_eq!(said.as_deref(), expected, "{answer}");
+        }
+    }
+
+    #[test]
+    fn what_is_hidden_is_hidden_before_a_message_is_cut() {
+        let hidden = ["sword", "swordfish\n", " "].map(Confidential::new);
+        let far = "x".repeat(MAX_MESSAGE_CHARS - 3);
+        for (said, expected) in [
+            (
+                "swordfish, sword!".to_owned(),
+                "[redacted], [redacted]!".to_owned(),
+            ),
+            (format!("{far}swordfish"), format!("{far}[re")),
+        ] {
+            let answer = serde_json::json!({ "message": said }).to_string();
+            let said = message(answer.as_bytes(), &hidden);
+            assert_eq!(said, Some(expected));
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use crate::{Error, ManagementApi, Registration, Wish};
+use crate::{Error, ErrorKind, ManagementApi, Registration, Wish};
 
 /// What [`ensure`] may do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -20,14 +20,15 @@ pub enum Ensure {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Plan {
-    /// There was none for this URL: one is created.
+    /// There was none for this URL and any of these event types: one is created.
     Create,
-    /// There was one, with other event types, and the provider documents no
-    /// call to change it: one is created, and then the old one is deleted, so
-    /// that nothing is missed in between. What comes in between comes twice,
-    /// and is one event to an inbox.
+    /// There was one with some of these event types and others, or not all of
+    /// them, and the provider documents no call to change it: one is created,
+    /// and then the old one is deleted, so that nothing is missed in between.
+    /// What comes in between comes twice, and is one event to an inbox.
     Replace,
-    /// All is as wished.
+    /// There is one as wished. What it supersedes and an earlier run could not
+    /// delete is deleted now.
     Unchanged,
     /// The provider documents no call that shows what is there.
     Unsupported,
@@ -43,7 +44,8 @@ pub struct Ensured {
     pub plan: Plan,
     /// The registration afterwards; nothing for a dry run that would create.
     pub registration: Option<Registration>,
-    /// The ids of those that were replaced and deleted, or would be.
+    /// The ids of those that were superseded and deleted, or would be: they
+    /// sent some of the wished event types to the same URL.
     pub deleted: Vec<String>,
     /// The ids of other registrations of the same URL, which were left alone:
     /// each sends what it has besides.
@@ -59,7 +61,8 @@ pub struct Ensured {
 /// # Errors
 ///
 /// [`Error`] when the wish does not fit the provider, or a call fails. What was
-/// done before that stays: run it again.
+/// done before that stays: run it again. [`ErrorKind::NotDeleted`] when there is
+/// one as wished, and one that it supersedes could not be deleted.
 pub async fn ensure<A: ManagementApi>(api: &A, wish: &Wish, how: Ensure) -> Result<Ensured, Error> {
     let events = api.check(wish)?;
     let calls = api.calls();
@@ -79,48 +82,63 @@ pub async fn ensure<A: ManagementApi>(api: &A, wish: &Wish, how: Ensure) -> Resu
     let same_url = |known: &Registration| known.url.as_deref() == Some(wish.url.as_str());
     let known: Vec<_> = api.list().await?.into_iter().filter(same_url).collect();
     let is_dry = how == Ensure::DryRun;
-    let matching = known
-        .iter()
-        .position(|known| matches(known, wish, events.as_deref()));
-    let (plan, kept) = match (matching, known.is_empty()) {
-        (Some(index), _) => (Plan::Unchanged, Some(index)),
-        (None, true) => (Plan::Create, None),
-        (None, false) if calls.update => (Plan::Update, Some(0)),
-        (None, false) => (Plan::Replace, None),
+    let as_wished = |known: &Registration| matches(known, wish, events.as_deref());
+    let is_superseded = |known: &Registration| {
+        !calls.update && !as_wished(known) && sends_some(known, events.as_deref())
+    };
+    let (plan, kept) = match known.iter().position(as_wished) {
+        Some(index) => (Plan::Unchanged, Some(index)),
+        None if calls.update && !known.is_empty() => (Plan::Update, Some(0)),
+        None if known.iter().any(is_superseded) => (Plan::Replace, None),
+        None => (Plan::Create, None),
     };
     let kept_one = kept.and_then(|index| known.get(index));
     let registration = match (plan, kept_one) {
         (Plan::Create | Plan::Replace, _) if !is_dry => Some(api.create(wish).await?),
         (Plan::Update, Some(known)) if !is_dry => Some(
-            api.update(known.id.as_deref().unwrap_or_default(), wish)
+            api.update(known.id.as_deref().unwrap_or_default(), &wish.whole())
                 .await?,
         ),
         (_, known) => known.cloned(),
     };
-    let others = known
-        .iter()
-        .enumerate()
-        .filter(|(index, _)| kept != Some(*index));
-    let others: Vec<String> = others.filter_map(|(_, known)| known.id.clone()).collect();
-    if plan != Plan::Replace {
-        return Ok(Ensured {
-            plan,
-            registration,
-            deleted: Vec::new(),
-            others,
-        });
+    let (mut deleted, mut others) = (Vec::new(), Vec::new());
+    for (index, known) in known.iter().enumerate() {
+        match &known.id {
+            Some(id) if kept != Some(index) && is_superseded(known) => deleted.push(id.clone()),
+            Some(id) if kept != Some(index) => others.push(id.clone()),
+            _ => {}
+        }
     }
     if !is_dry {
-        for id in &others {
-            api.delete(id).await?;
+        for id in &deleted {
+            api.delete(id)
+                .await
+                .map_err(|error| not_deleted(id, &error))?;
         }
     }
     Ok(Ensured {
         plan,
         registration,
-        deleted: others,
-        others: Vec::new(),
+        deleted,
+        others,
     })
+}
+
+fn not_deleted(id: &str, error: &Error) -> Error {
+    let message = format!(
+        "there is a registration as wished, but {id}, which sends to the same URL, could not be deleted ({error}): run it again"
+    );
+    Error::new(ErrorKind::NotDeleted, message)
+}
+
+/// Whether a registration sends some of the wished event types: all do where
+/// the provider has no choice of them.
+fn sends_some(known: &Registration, wished: Option<&[String]>) -> bool {
+    match (&known.events, wished) {
+        (Some(known), Some(wished)) => known.iter().any(|one| wished.contains(one)),
+        (None, Some(_)) => false,
+        (_, None) => true,
+    }
 }
 
 /// Whether a registration is as wished, as far as its provider shows it.
@@ -137,6 +155,6 @@ fn matches(known: &Registration, wish: &Wish, events: Option<&[String]>) -> bool
     };
     same_events
         && same_name
-        && known.active.is_none_or(|active| active == wish.active)
-        && known.encrypted.is_none_or(|one| one == wish.encrypted)
+        && known.active.is_none_or(|active| active == wish.is_active())
+        && known.encrypted.is_none_or(|one| one == wish.is_encrypted())
 }

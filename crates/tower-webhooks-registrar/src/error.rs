@@ -2,8 +2,8 @@
 
 use std::{fmt, time::Duration};
 
-/// Why a call did not succeed. Shows neither keys nor secrets, and of what the
-/// provider answered its message alone.
+/// Why a call did not succeed. Shows of what the provider answered its message
+/// alone, in which neither the keys nor the secret of the call stand.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Error {
     kind: ErrorKind,
@@ -21,6 +21,9 @@ pub enum ErrorKind {
         /// The field, as [`Wish`](crate::Wish) has it.
         field: &'static str,
     },
+    /// A registration is as wished, and another of the same URL that it
+    /// supersedes could not be deleted: both send.
+    NotDeleted,
     /// There is no such registration: 404.
     NotFound,
     /// Too many requests: 429. Nothing was done.

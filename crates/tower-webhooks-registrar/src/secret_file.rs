@@ -40,6 +40,12 @@ impl SecretFile {
         Ok(Self { path, file })
     }
 
+    /// Where it is to be.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
     /// Writes the secret and a line end, and makes them durable.
     ///
     /// # Errors

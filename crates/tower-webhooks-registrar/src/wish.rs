@@ -15,21 +15,23 @@ pub struct Wish {
     pub(crate) patterns: Vec<String>,
     pub(crate) secret: Option<Confidential>,
     pub(crate) name: Option<String>,
-    pub(crate) active: bool,
-    pub(crate) encrypted: bool,
+    pub(crate) active: Option<bool>,
+    pub(crate) encrypted: Option<bool>,
     pub(crate) low_balance_threshold_usdc: Option<Amount>,
 }
 
 impl Wish {
     /// Deliveries go to that URL; everything else at the provider's default.
+    /// [`ManagementApi::update`](crate::ManagementApi::update) leaves what the
+    /// wish does not say as it is.
     pub fn new(url: impl Into<String>) -> Self {
         Self {
             url: url.into(),
             patterns: Vec::new(),
             secret: None,
             name: None,
-            active: true,
-            encrypted: false,
+            active: None,
+            encrypted: None,
             low_balance_threshold_usdc: None,
         }
     }
@@ -55,9 +57,15 @@ impl Wish {
         self
     }
 
+    /// Sends to it, which is the default of a new one. Devdraft alone.
+    pub const fn active(mut self) -> Self {
+        self.active = Some(true);
+        self
+    }
+
     /// Registers it without sending to it yet. Devdraft alone.
     pub const fn inactive(mut self) -> Self {
-        self.active = false;
+        self.active = Some(false);
         self
     }
 
@@ -66,7 +74,14 @@ impl Wish {
     /// [`providers::devdraft_encrypted`](tower_webhooks_core::providers::devdraft_encrypted)
     /// says, with [`Registration::payload_secret`](crate::Registration::payload_secret).
     pub const fn encrypted(mut self) -> Self {
-        self.encrypted = true;
+        self.encrypted = Some(true);
+        self
+    }
+
+    /// Asks for bodies in clear, which is the default of a new one. Devdraft
+    /// alone.
+    pub const fn unencrypted(mut self) -> Self {
+        self.encrypted = Some(false);
         self
     }
 
@@ -75,6 +90,25 @@ impl Wish {
     pub fn with_low_balance_threshold_usdc(mut self, threshold: Amount) -> Self {
         self.low_balance_threshold_usdc = Some(threshold);
         self
+    }
+
+    /// Whether it gets anything, if it is a new one.
+    pub(crate) fn is_active(&self) -> bool {
+        self.active.unwrap_or(true)
+    }
+
+    /// Whether bodies are encrypted, if it is a new one.
+    pub(crate) fn is_encrypted(&self) -> bool {
+        self.encrypted.unwrap_or(false)
+    }
+
+    /// The same wish, with what it leaves open as a new one has it.
+    pub(crate) fn whole(&self) -> Self {
+        Self {
+            active: Some(self.is_active()),
+            encrypted: Some(self.is_encrypted()),
+            ..self.clone()
+        }
     }
 
     /// The event types of a provider that the patterns stand for, sorted.
@@ -112,8 +146,8 @@ impl Wish {
         for (is_given, is_taken, field) in [
             (self.secret.is_some(), takes.secret, "secret"),
             (self.name.is_some(), takes.name, "name"),
-            (!self.active, takes.active, "active"),
-            (self.encrypted, takes.encrypted, "encrypted"),
+            (!self.is_active(), takes.active, "active"),
+            (self.is_encrypted(), takes.encrypted, "encrypted"),
             (
                 self.low_balance_threshold_usdc.is_some(),
                 takes.low_balance_threshold_usdc,

@@ -4,10 +4,16 @@
 #[allow(dead_code, reason = "every test binary uses some of it")]
 mod support;
 
-use support::{URL, cryptomate, devdraft, m2m, monterrey, mppcash, secret, serve, wish};
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, Ordering},
+};
+
+use axum::response::IntoResponse as _;
+use support::{URL, cryptomate, devdraft, listen, m2m, monterrey, mppcash, secret, serve, wish};
 use tower_webhooks_registrar::{
-    Confidential, Devdraft, Ensure, ErrorKind, ManagementApi, Monterrey, NewLink, Plan, Wish,
-    ensure,
+    Confidential, Devdraft, Ensure, Error, ErrorKind, ManagementApi, Monterrey, NewLink, Plan,
+    Registration, Wish, ensure,
 };
 use tower_webhooks_sandbox::Sandbox;
 
@@ -316,6 +322,95 @@ async fn ensuring_creates_once_replaces_when_handlers_change_and_then_rests() {
         ensure(&api, &more, Ensure::Apply).await.unwrap().plan,
         Plan::Unchanged
     );
+}
+
+#[tokio::test]
+async fn what_could_not_be_deleted_is_deleted_by_the_next_run() {
+    let sandbox = sandbox();
+    let refuses = Arc::new(AtomicBool::new(true));
+    let switch = Arc::clone(&refuses);
+    let refuse_deletes = axum::middleware::from_fn(
+        move |request: axum::extract::Request, next: axum::middleware::Next| {
+            let refuses = switch.load(Ordering::Relaxed);
+            async move {
+                if refuses && request.method() == http::Method::DELETE {
+                    return http::StatusCode::BAD_GATEWAY.into_response();
+                }
+                next.run(request).await
+            }
+        },
+    );
+    let at = listen(sandbox.router().layer(refuse_deletes)).await;
+    let api = monterrey(&at);
+    let of = |events: &[&str]| {
+        let events = events.iter().copied();
+        wish().with_events(events).with_secret(secret())
+    };
+    let id = |made: Result<Registration, Error>| made.unwrap().id.unwrap();
+    let old = id(api.create(&of(&["payment.confirmed"])).await);
+    // The same URL has other registrations, with nothing of the wish.
+    let other = id(api.create(&of(&["payment.failed"])).await);
+    let wish = of(&["payment.confirmed", "payment.expired"]);
+    let error = ensure(&api, &wish, Ensure::Apply).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::NotDeleted);
+    assert!(error.to_string().contains(&old), "{error}");
+    assert_eq!(sandbox.registrations().len(), 3);
+    // As long as it cannot be deleted, a run again is no success.
+    let error = ensure(&api, &wish, Ensure::Apply).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::NotDeleted);
+
+    refuses.store(false, Ordering::Relaxed);
+    let twin = id(api.create(&wish).await);
+    for how in [Ensure::DryRun, Ensure::Apply] {
+        let again = ensure(&api, &wish, how).await.unwrap();
+        assert_eq!(again.plan, Plan::Unchanged);
+        assert_eq!(again.deleted, std::slice::from_ref(&old));
+        assert_eq!(again.others, [other.clone(), twin.clone()]);
+    }
+    let left = sandbox.registrations();
+    let left: Vec<_> = left.iter().map(|one| one.id.as_str()).collect();
+    assert_eq!((left.len(), left[0], left[2]), (3, &*other, &*twin));
+    let again = ensure(&api, &wish, Ensure::Apply).await.unwrap();
+    assert_eq!((again.plan, again.deleted.len()), (Plan::Unchanged, 0));
+}
+
+#[tokio::test]
+async fn a_registration_of_other_event_types_at_the_same_url_is_left_alone() {
+    let sandbox = sandbox();
+    let at = serve(&sandbox).await;
+    let api = monterrey(&at);
+    let of = |event| wish().with_events([event]).with_secret(secret());
+    let other = api.create(&of("payment.failed")).await.unwrap();
+    let made = ensure(&api, &of("payment.confirmed"), Ensure::Apply).await;
+    let made = made.unwrap();
+    assert_eq!((made.plan, made.deleted), (Plan::Create, Vec::new()));
+    assert_eq!(made.others, [other.id.unwrap()]);
+    assert_eq!(sandbox.registrations().len(), 2);
+}
+
+#[tokio::test]
+async fn changing_leaves_what_the_wish_does_not_say() {
+    let sandbox = sandbox();
+    let at = serve(&sandbox).await;
+    let api = devdraft(&at);
+    let named = wish().with_name("Orders");
+    let sealed = named.clone().inactive().encrypted();
+    let id = api.create(&sealed).await.unwrap().id.unwrap();
+    for (wish, active, encrypted) in [
+        (named.clone(), false, true),
+        (named.clone().active(), true, true),
+        (named.clone().unencrypted(), true, false),
+        (named.clone(), true, false),
+        (named.clone().inactive(), false, false),
+    ] {
+        let changed = api.update(&id, &wish).await.unwrap();
+        let expected = (Some(active), Some(encrypted));
+        assert_eq!((changed.active, changed.encrypted), expected, "{wish:?}");
+    }
+    // Ensuring leaves nothing open.
+    let ensured = ensure(&api, &named, Ensure::Apply).await.unwrap();
+    assert_eq!(ensured.plan, Plan::Update);
+    assert_eq!(ensured.registration.unwrap().active, Some(true));
 }
 
 #[tokio::test]

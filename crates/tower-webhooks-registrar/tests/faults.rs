@@ -7,7 +7,9 @@ mod support;
 use std::{future::pending, time::Duration};
 
 use http::StatusCode;
-use support::{Listening, answering, devdraft, monterrey, mppcash, secret, wish};
+use support::{
+    Listening, answering, cryptomate, devdraft, listen, monterrey, mppcash, secret, wish,
+};
 use tower_webhooks_registrar::{Error, ErrorKind, ManagementApi, Registration};
 
 /// Creating at a provider that answers so.
@@ -46,6 +48,41 @@ async fn each_refusal_has_its_kind_and_the_providers_words() {
             error.to_string(),
             format!("the provider answered {status}: why")
         );
+    }
+}
+
+/// An echo: the body, and then each header with a key.
+async fn echo(headers: http::HeaderMap, body: String) -> (StatusCode, String) {
+    let headers = headers.values().map(|value| value.to_str().unwrap());
+    let keys = headers.filter(|value| value.contains("_test_sandbox"));
+    let said = keys.collect::<Vec<_>>().join(" ");
+    let said = serde_json::json!({ "message": format!("{body} {said}") });
+    (StatusCode::BAD_REQUEST, said.to_string())
+}
+
+#[tokio::test]
+async fn a_message_that_repeats_a_key_or_a_secret_is_shown_without() {
+    let at = listen(axum::Router::new().fallback(echo)).await;
+    let secret = secret();
+    let wish = wish().with_secret(secret.clone());
+    let confirmed = wish.clone().with_events(["payment.confirmed"]);
+    let named = wish.clone().with_name("Orders");
+    let settled = support::wish().with_events(["transfer.settled"]);
+    let (cryptomate, devdraft) = (cryptomate(&at), devdraft(&at));
+    for (error, hidden) in [
+        (monterrey(&at).create(&confirmed).await.unwrap_err(), 2),
+        (mppcash(&at).create(&settled).await.unwrap_err(), 1),
+        (cryptomate.create(&wish).await.unwrap_err(), 2),
+        (cryptomate.rotate("", &secret).await.unwrap_err(), 2),
+        (devdraft.create(&named).await.unwrap_err(), 3),
+        (devdraft.rotate("wh_1", &secret).await.unwrap_err(), 3),
+    ] {
+        let said = error.to_string();
+        assert_eq!(error.kind(), ErrorKind::Refused { status: 400 });
+        assert_eq!(said.matches("[redacted]").count(), hidden, "{said}");
+        for hidden in [secret.expose(), "_test_sandbox"] {
+            assert!(!said.contains(hidden), "{said}");
+        }
     }
 }
 

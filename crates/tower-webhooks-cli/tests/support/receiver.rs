@@ -54,6 +54,11 @@ impl Receiver {
         let app = Router::new().fallback(async move |headers: HeaderMap, body: Bytes| {
             http::StatusCode::from_u16(decide(&headers, body)).unwrap()
         });
+        Self::running(app)
+    }
+
+    /// One that is this app.
+    pub(crate) fn running(app: Router) -> Self {
         Self::serve("127.0.0.1:0".parse().unwrap(), app, Received::default())
     }
 

@@ -46,10 +46,16 @@ impl CryptoMate {
         })
     }
 
-    async fn set(&self, what: &str, body: &impl Serialize) -> Result<Registration, Error> {
+    async fn set(
+        &self,
+        what: &str,
+        secret: Option<&Confidential>,
+        body: &impl Serialize,
+    ) -> Result<Registration, Error> {
         let path = ["management", "companies", "webhook", what];
         let company: Company = self
             .client
+            .hiding(secret)
             .call(Method::POST, &path, &[], Some(body))
             .await?;
         Ok(Registration {
@@ -105,12 +111,12 @@ impl ManagementApi for CryptoMate {
             url: &wish.url,
             webhook_key: wish.secret.as_ref(),
         };
-        self.set("subscribe", &body).await
+        self.set("subscribe", wish.secret.as_ref(), &body).await
     }
 
     async fn rotate(&self, _id: &str, secret: &Confidential) -> Result<Registration, Error> {
         check_key(secret)?;
-        self.set("key", &Key { key: secret }).await
+        self.set("key", Some(secret), &Key { key: secret }).await
     }
 }
 

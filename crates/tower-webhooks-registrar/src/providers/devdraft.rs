@@ -62,9 +62,15 @@ impl Devdraft {
         })
     }
 
-    async fn change(&self, id: &str, body: &impl Serialize) -> Result<Registration, Error> {
+    async fn change(
+        &self,
+        id: &str,
+        secret: Option<&Confidential>,
+        body: &impl Serialize,
+    ) -> Result<Registration, Error> {
         let changed: Webhook = self
             .client
+            .hiding(secret)
             .call(Method::PATCH, &one(id), &[], Some(body))
             .await?;
         Ok(changed.into())
@@ -86,11 +92,12 @@ struct Members<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     name: Option<&'a str>,
     url: &'a str,
-    #[serde(rename = "isActive")]
-    is_active: bool,
+    #[serde(rename = "isActive", skip_serializing_if = "Option::is_none")]
+    is_active: Option<bool>,
     #[serde(skip_serializing_if = "Option::is_none")]
     signing_secret: Option<&'a Confidential>,
-    encrypted: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    encrypted: Option<bool>,
 }
 
 #[derive(Serialize)]
@@ -171,16 +178,17 @@ impl ManagementApi for Devdraft {
         let body = Members {
             name: wish.name.as_deref(),
             url: &wish.url,
-            is_active: wish.active,
+            is_active: Some(wish.is_active()),
             signing_secret: wish.secret.as_ref(),
-            encrypted: wish.encrypted,
+            encrypted: Some(wish.is_encrypted()),
         };
         let made: Webhook = self
             .client
+            .hiding(wish.secret.as_ref())
             .call(Method::POST, &PATH, &[], Some(&body))
             .await?;
         let knows_secret = wish.secret.is_some() || made.signing_secret.is_some();
-        if knows_secret && (!wish.encrypted || made.encryption_secret.is_some()) {
+        if knows_secret && (!wish.is_encrypted() || made.encryption_secret.is_some()) {
             return Ok(made.into());
         }
         self.learn(&made.id, "created").await
@@ -223,8 +231,8 @@ impl ManagementApi for Devdraft {
             signing_secret: None,
             encrypted: wish.encrypted,
         };
-        let changed = self.change(id, &body).await?;
-        if wish.encrypted && changed.payload_secret.is_none() {
+        let changed = self.change(id, wish.secret.as_ref(), &body).await?;
+        if wish.is_encrypted() && changed.payload_secret.is_none() {
             return self.learn(id, "changed").await;
         }
         Ok(changed)
@@ -242,7 +250,7 @@ impl ManagementApi for Devdraft {
         let body = NewSecret {
             signing_secret: secret,
         };
-        self.change(id, &body).await
+        self.change(id, Some(secret), &body).await
     }
 }
 

@@ -103,6 +103,7 @@ impl ManagementApi for Monterrey {
         };
         let made: Webhook = self
             .client
+            .hiding(wish.secret.as_ref())
             .call(Method::POST, &PATH, &[], Some(&body))
             .await?;
         Ok(Registration {

@@ -31,7 +31,7 @@ where
     listen(Router::new().fallback(answer)).await
 }
 
-async fn listen(app: Router) -> Listening {
+pub(crate) async fn listen(app: Router) -> Listening {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let base = format!("http://{}", listener.local_addr().unwrap());
     let task = tokio::spawn(async move { axum::serve(listener, app).await.unwrap() });

@@ -20,6 +20,8 @@ use super::{
 use crate::failure::Failure;
 
 /// The two rows of this file.
+pub(super) const ROWS: [&str; 2] = [AFTER, BEFORE];
+
 const AFTER: &str = "killed after the answer, effects";
 const BEFORE: &str = "killed before the answer and sent again, effects";
 
@@ -58,7 +60,7 @@ pub(super) struct Stage<'a> {
 /// The rows of a receiver that cannot be killed.
 pub(super) fn unseen() -> [Row; 2] {
     let why = || Some("needs --observe, --kill and --start".to_owned());
-    [AFTER, BEFORE].map(|name| Row::of_effects(name, Judged::NotObservable, why()))
+    ROWS.map(|name| Row::of_effects(name, Judged::NotObservable, why()))
 }
 
 impl Crash {

@@ -5,23 +5,30 @@
 
 use std::fmt::Write as _;
 
-use super::judge::{Judged, Row};
+use tower_webhooks_sandbox::faults::Fault;
 
-pub(super) fn report(rows: &[Row]) -> String {
+use super::{
+    crash,
+    judge::{Judged, Row},
+};
+
+/// The rows, and where judging broke off an error for each that has none.
+pub(super) fn report(rows: &[Row], broken: Option<&str>) -> String {
     let count = |judged: &[Judged]| {
         let counted = rows.iter().filter(|row| judged.contains(&row.judged));
         counted.count()
     };
-    let (all, wrong) = (rows.len(), count(&[Judged::Wrong]));
+    let unjudged = broken.map_or_else(Vec::new, |_| unjudged(rows));
+    let (all, errors) = (rows.len() + unjudged.len(), unjudged.len());
+    let wrong = count(&[Judged::Wrong]);
     let skipped = count(&[Judged::NotApplicable, Judged::NotObservable]);
     let mut xml = String::from("<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n");
     // Writing to a string cannot fail.
     let _ = writeln!(
         xml,
-        "<testsuite name=\"webhooks conform\" tests=\"{all}\" failures=\"{wrong}\" skipped=\"{skipped}\">"
+        "<testsuite name=\"webhooks conform\" tests=\"{all}\" failures=\"{wrong}\" errors=\"{errors}\" skipped=\"{skipped}\">"
     );
     for row in rows {
-        let name = escaped(&row.name);
         let why = escaped(row.why.as_deref().unwrap_or_else(|| row.judged.words()));
         let inside = match row.judged {
             Judged::Right => String::new(),
@@ -30,13 +37,34 @@ pub(super) fn report(rows: &[Row]) -> String {
                 format!("<skipped message=\"{why}\"/>")
             }
         };
-        let _ = writeln!(
-            xml,
-            "  <testcase classname=\"webhooks\" name=\"{name}\">{inside}</testcase>"
-        );
+        add_case(&mut xml, &row.name, &inside);
+    }
+    let why = escaped(broken.unwrap_or_default());
+    for name in unjudged {
+        add_case(&mut xml, name, &format!("<error message=\"{why}\"/>"));
     }
     xml.push_str("</testsuite>\n");
     xml
+}
+
+fn add_case(xml: &mut String, name: &str, inside: &str) {
+    let name = escaped(name);
+    let _ = writeln!(
+        xml,
+        "  <testcase classname=\"webhooks\" name=\"{name}\">{inside}</testcase>"
+    );
+}
+
+/// The names that have no row; one for the whole where all have.
+fn unjudged(rows: &[Row]) -> Vec<&'static str> {
+    let faults = Fault::ALL.into_iter().map(Fault::name);
+    let names = faults.chain(crash::ROWS);
+    let is_unjudged = |name: &&str| rows.iter().all(|row| row.name != *name);
+    let unjudged: Vec<_> = names.filter(is_unjudged).collect();
+    match unjudged.is_empty() {
+        true => vec!["conform"],
+        false => unjudged,
+    }
 }
 
 fn escaped(text: &str) -> String {
@@ -67,15 +95,16 @@ mod tests {
             why: why.map(str::to_owned),
             replies: Vec::new(),
         };
-        let xml = report(&[
+        let rows = [
             row(Judged::Right, None),
             row(Judged::Wrong, Some("\"x\" & \u{1b}")),
             row(Judged::NotObservable, None),
-        ]);
+        ];
+        let xml = report(&rows, None);
         let lines: Vec<_> = xml.lines().collect();
         assert_eq!(
             lines[1],
-            r#"<testsuite name="webhooks conform" tests="3" failures="1" skipped="1">"#
+            r#"<testsuite name="webhooks conform" tests="3" failures="1" errors="0" skipped="1">"#
         );
         assert_eq!(
             lines[2],
@@ -83,5 +112,26 @@ mod tests {
         );
         assert!(lines[3].contains("<failure message=\"&quot;x&quot; &amp; \u{fffd}\"/>"));
         assert!(lines[4].contains(r#"<skipped message="not observable"/>"#));
+    }
+
+    #[test]
+    fn what_has_no_row_is_an_error_where_judging_broke_off() {
+        let row = |name: &str| Row::of_effects(name, Judged::Right, None);
+        let xml = report(&[row("wrong-secret")], Some("<away>"));
+        let all = Fault::ALL.len() + 2;
+        let suite = format!(
+            r#"tests="{all}" failures="0" errors="{}" skipped="0""#,
+            all - 1
+        );
+        assert!(xml.contains(&suite), "{xml}");
+        let error = r#"name="duplicate"><error message="&lt;away&gt;"/></testcase>"#;
+        assert!(xml.contains(error), "{xml}");
+        assert_eq!(xml.matches("<error ").count(), all - 1);
+
+        let names = Fault::ALL.into_iter().map(Fault::name).chain(crash::ROWS);
+        let whole: Vec<_> = names.map(row).collect();
+        let xml = report(&whole, Some("the output was closed"));
+        assert!(xml.contains(r#"name="conform"><error message="the output was closed"/>"#));
+        assert!(!report(&whole, None).contains("<error "));
     }
 }

@@ -95,7 +95,7 @@ pub(crate) struct Args {
     #[arg(long, default_value = "10", value_name = "SECONDS", value_parser = parse_seconds)]
     timeout: Duration,
 
-    /// Write a report in JUnit's XML
+    /// Write a report in JUnit's XML, however it ends: what could not be judged is an error in it
     #[arg(long, value_name = "FILE")]
     junit: Option<PathBuf>,
 
@@ -105,6 +105,39 @@ pub(crate) struct Args {
 }
 
 pub(crate) fn run(args: Args, out: &mut impl Write) -> Result<(), Failure> {
+    let file = args.junit.clone();
+    let mut rows = Vec::new();
+    let judged = judge_all(args, &mut rows, out);
+    if let Some(path) = file {
+        let broken = judged.as_ref().err().map(why);
+        let written = std::fs::write(&path, junit::report(&rows, broken.as_deref()));
+        // Why nothing was judged is worth more than that nobody can read it.
+        if let (Err(error), Ok(())) = (written, &judged) {
+            let why = format!("{} cannot be written: {error}", path.display());
+            return Err(Failure::failed(why));
+        }
+    }
+    judged?;
+    match rows
+        .iter()
+        .filter(|row| row.judged == Judged::Wrong)
+        .count()
+    {
+        0 => Ok(()),
+        wrong => Err(Failure::failed(format!(
+            "{wrong} of {} are wrong",
+            rows.len()
+        ))),
+    }
+}
+
+fn why(failure: &Failure) -> String {
+    let line = failure.line();
+    line.unwrap_or_else(|| "the output was closed".to_owned())
+}
+
+/// Plays everything, and keeps each row as soon as it is judged.
+fn judge_all(args: Args, rows: &mut Vec<Row>, out: &mut impl Write) -> Result<(), Failure> {
     let provider = args.provider.provider;
     let event = match &args.event {
         Some(event) => event.clone(),
@@ -148,7 +181,6 @@ pub(crate) fn run(args: Args, out: &mut impl Write) -> Result<(), Failure> {
         let why = "a right event is not accepted, so that no fault shows anything: check --secret and --url";
         return Err(Failure::failed(why));
     }
-    let mut rows = Vec::new();
     for fault in Fault::ALL {
         let before = observer.as_ref().map(Observer::settled).transpose()?;
         // Nothing but what was given can keep a fault from being played.
@@ -178,22 +210,7 @@ pub(crate) fn run(args: Args, out: &mut impl Write) -> Result<(), Failure> {
         report(&row, args.json, out)?;
         rows.push(row);
     }
-    if let Some(path) = &args.junit {
-        std::fs::write(path, junit::report(&rows)).map_err(|error| {
-            Failure::failed(format!("{} cannot be written: {error}", path.display()))
-        })?;
-    }
-    match rows
-        .iter()
-        .filter(|row| row.judged == Judged::Wrong)
-        .count()
-    {
-        0 => Ok(()),
-        wrong => Err(Failure::failed(format!(
-            "{wrong} of {} are wrong",
-            rows.len()
-        ))),
-    }
+    Ok(())
 }
 
 fn report(row: &Row, json: bool, out: &mut impl Write) -> Result<(), Failure> {

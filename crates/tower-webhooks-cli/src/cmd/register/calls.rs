@@ -24,6 +24,8 @@ pub(super) struct GetArgs {
 }
 
 /// Change a registration
+///
+/// What is not given stays as it is.
 #[derive(Debug, clap::Args)]
 pub(super) struct UpdateArgs {
     /// Its id
@@ -31,6 +33,14 @@ pub(super) struct UpdateArgs {
 
     #[command(flatten)]
     wish: WishArgs,
+
+    /// Devdraft: send to it again
+    #[arg(long, conflicts_with = "inactive")]
+    active: bool,
+
+    /// Devdraft: send bodies in clear again
+    #[arg(long, conflicts_with = "encrypted")]
+    unencrypted: bool,
 }
 
 /// Delete a registration
@@ -74,7 +84,13 @@ pub(super) async fn update(
     out: &mut impl Write,
 ) -> Result<(), Failure> {
     let payload_file = args.wish.payload_file()?;
-    let wish = args.wish.wish();
+    let mut wish = args.wish.wish();
+    if args.active {
+        wish = wish.active();
+    }
+    if args.unencrypted {
+        wish = wish.unencrypted();
+    }
     let changed = api
         .update(&args.id, &wish)
         .await

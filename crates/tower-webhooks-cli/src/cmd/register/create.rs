@@ -30,13 +30,19 @@ pub(super) async fn run(
     json: bool,
     out: &mut impl Write,
 ) -> Result<(), Failure> {
-    let given = args.secret.for_new(whose)?;
+    let mut given = args.secret.for_new(whose)?;
     let payload_file = args.wish.payload_file()?;
     let mut wish = args.wish.wish();
     if let Some(secret) = &given.secret {
         wish = wish.with_secret(secret.clone());
     }
-    let made = api.create(&wish).await.map_err(|error| failure(&error))?;
+    // A wish that does not fit is told before a file is made for it.
+    api.check(&wish).map_err(|error| failure(&error))?;
+    given.write()?;
+    let made = match api.create(&wish).await {
+        Ok(made) => made,
+        Err(error) => return Err(given.failed(&error)),
+    };
     given.keep(made.secret.as_ref())?;
     payload_file.keep(made.payload_secret.as_ref())?;
     show("created", &made, json, out)

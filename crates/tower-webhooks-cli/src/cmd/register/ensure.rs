@@ -1,7 +1,9 @@
 use std::io::Write;
 
 use serde_json::json;
-use tower_webhooks_registrar::{Confidential, Ensure, ManagementApi, Plan, Registration, ensure};
+use tower_webhooks_registrar::{
+    Confidential, Ensure, Ensured, ManagementApi, Plan, Registration, Wish, ensure,
+};
 
 use super::{
     api::Whose,
@@ -14,7 +16,8 @@ use crate::failure::Failure;
 /// Make the registration for a URL match the event types that are handled
 ///
 /// Run again it changes nothing. A secret is not compared, since most providers do not show it:
-/// `rotate` changes it.
+/// `rotate` changes it. A --secret-file that is not there stays so, with exit code 1, where a URL is
+/// registered already and the provider does not show its secret.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Example:
@@ -54,7 +57,7 @@ pub(super) async fn run(
         _ => Ensure::Apply,
     };
     let can_create = api.calls().create && (api.calls().list || args.force_create);
-    let given = match (can_create, args.dry_run) {
+    let mut given = match (can_create, args.dry_run) {
         (true, true) => Some(args.secret.for_dry_run(whose)?),
         (true, false) => Some(args.secret.for_new(whose)?),
         (false, _) => None,
@@ -62,15 +65,25 @@ pub(super) async fn run(
     if let Some(secret) = given.as_ref().and_then(|given| given.secret.clone()) {
         wish = wish.with_secret(secret);
     }
-    let ensured = if can_create || api.calls().list {
-        ensure(api, &wish, how)
-            .await
-            .map_err(|error| failure(&error))?
-    } else {
+    if !can_create && !api.calls().list {
         return Err(unsupported(api.calls().create));
+    }
+    if let Some(given) = given.as_mut().filter(|given| given.is_made_here()) {
+        // Only what is created takes the secret.
+        if creates(api, &wish, how).await? {
+            given.write()?;
+        }
+    }
+    let ensured = match (ensure(api, &wish, how).await, given.take()) {
+        (Ok(ensured), known) => {
+            given = known;
+            ensured
+        }
+        (Err(error), Some(given)) => return Err(given.failed(&error)),
+        (Err(error), None) => return Err(failure(&error)),
     };
-    if !args.dry_run && matches!(ensured.plan, Plan::Create | Plan::Replace) {
-        keep(given, ensured.registration.as_ref())?;
+    if let Some(given) = given.filter(|_| !args.dry_run) {
+        keep(given, api, &ensured).await?;
     }
     if let (Some(file), Some(known)) = (payload_file, &ensured.registration) {
         file.keep(shown(api, known).await?.as_ref())?;
@@ -128,11 +141,49 @@ async fn shown(
     }
 }
 
-fn keep(given: Option<Given>, made: Option<&Registration>) -> Result<(), Failure> {
-    let Some(given) = given else {
-        return Ok(());
+/// Whether making it so creates one.
+async fn creates(api: &impl ManagementApi, wish: &Wish, how: Ensure) -> Result<bool, Failure> {
+    if how == Ensure::ForceCreate && !api.calls().list {
+        return match api.check(wish) {
+            Ok(_) => Ok(true),
+            Err(error) => Err(failure(&error)),
+        };
+    }
+    let planned = ensure(api, wish, Ensure::DryRun)
+        .await
+        .map_err(|error| failure(&error))?;
+    Ok(is_new(planned.plan))
+}
+
+const fn is_new(plan: Plan) -> bool {
+    matches!(plan, Plan::Create | Plan::Replace)
+}
+
+/// Keeps the secret that is in use now, and none that is not.
+async fn keep(given: Given, api: &impl ManagementApi, ensured: &Ensured) -> Result<(), Failure> {
+    let known = ensured.registration.as_ref();
+    let shown = known.and_then(|known| known.secret.clone());
+    if is_new(ensured.plan) {
+        return given.keep(shown.as_ref());
+    }
+    if !given.has_file() {
+        // Somebody else registered between looking and doing.
+        return given.forget();
+    }
+    let id = known.and_then(|known| known.id.as_deref());
+    let shown = match (shown, id) {
+        (None, Some(id)) if api.calls().get => {
+            let got = api.get(id).await.map_err(|error| failure(&error))?;
+            got.secret
+        }
+        (shown, _) => shown,
     };
-    given.keep(made.and_then(|made| made.secret.as_ref()))
+    match shown {
+        Some(secret) => given.keep(Some(&secret)),
+        None => Err(Failure::failed(
+            "registered already; its secret is not shown: rotate or delete",
+        )),
+    }
 }
 
 fn unsupported(can_create: bool) -> Failure {

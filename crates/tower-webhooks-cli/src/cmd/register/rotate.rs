@@ -2,12 +2,14 @@ use std::io::Write;
 
 use tower_webhooks_registrar::ManagementApi;
 
-use super::{failure, show::show, wish::SecretFileArg};
+use super::{show::show, wish::SecretFileArg};
 use crate::failure::Failure;
 
 /// Replace the secret of a registration
 ///
-/// It signs from the next delivery on: let the receiver know it before, beside the old one.
+/// It signs from the next delivery on. A receiver that is to miss none knows it before, beside the old
+/// one: make the file yourself, hand it to the receiver, and then rotate. A file that is not there is
+/// made with a new secret, which the receiver does not know yet: what comes before it does is refused.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Example:
@@ -31,14 +33,14 @@ pub(super) async fn run(
         let why = "the provider documents no call to rotate";
         return Err(Failure::failed(why));
     }
-    let given = args.secret.for_rotation()?;
+    let mut given = args.secret.for_rotation()?;
     let Some(secret) = given.secret.clone() else {
         return Err(Failure::usage("no secret: give --secret-file"));
     };
-    let changed = api
-        .rotate(&args.id, &secret)
-        .await
-        .map_err(|error| failure(&error))?;
-    given.keep(None)?;
+    given.write()?;
+    let changed = match api.rotate(&args.id, &secret).await {
+        Ok(changed) => changed,
+        Err(error) => return Err(given.failed(&error)),
+    };
     show("rotated", &changed, json, out)
 }

@@ -4,9 +4,11 @@ use std::{
 };
 
 use tower_webhooks_core::Amount;
-use tower_webhooks_registrar::{Confidential, ConfidentialError, SecretFile, Wish};
+use tower_webhooks_registrar::{
+    Confidential, ConfidentialError, Error, ErrorKind, SecretFile, Wish,
+};
 
-use super::api::Whose;
+use super::{api::Whose, failure};
 use crate::failure::Failure;
 
 /// What is to be registered.
@@ -95,15 +97,20 @@ pub(super) struct SecretFileArg {
     /// The secret's file: read if it is there, and else made with a new secret, readable for you
     /// alone (0600)
     ///
+    /// A secret that is made here is written before the provider is asked, and stays where nobody
+    /// knows whether the provider has it.
+    ///
     /// Without it the secret is WEBHOOK_SECRET's, or that of the file that WEBHOOK_SECRET_FILE names.
     #[arg(long, value_name = "FILE")]
     secret_file: Option<PathBuf>,
 }
 
-/// A secret, and the file that is to hold it once it is in use.
+/// A secret, and the file that is to hold it.
 pub(super) struct Given {
     pub(super) secret: Option<Confidential>,
     file: Option<SecretFile>,
+    /// The file of a secret of ours that is written already.
+    written: Option<PathBuf>,
 }
 
 impl SecretFileArg {
@@ -121,17 +128,19 @@ impl SecretFileArg {
             _ => self.chosen()?,
         };
         if let Some(secret) = chosen {
-            return Ok(Given {
-                secret: Some(secret),
-                file: None,
-            });
+            return Ok(Given::known(Some(secret)));
         }
         let file = Some(self.prepare()?);
         let secret = match whose {
             Whose::MppCash | Whose::Devdraft => None,
             _ => Some(Confidential::generate()),
         };
-        Ok(Given { secret, file })
+        let written = None;
+        Ok(Given {
+            secret,
+            file,
+            written,
+        })
     }
 
     /// The same for a dry run, which keeps nothing.
@@ -141,19 +150,17 @@ impl SecretFileArg {
             Whose::Devdraft => self.chosen()?,
             _ => Some(self.chosen()?.unwrap_or_else(Confidential::generate)),
         };
-        Ok(Given { secret, file: None })
+        Ok(Given::known(secret))
     }
 
     /// The secret to change to.
     pub(super) fn for_rotation(&self) -> Result<Given, Failure> {
         match self.chosen()? {
-            Some(secret) => Ok(Given {
-                secret: Some(secret),
-                file: None,
-            }),
+            Some(secret) => Ok(Given::known(Some(secret))),
             None => Ok(Given {
                 file: Some(self.prepare()?),
                 secret: Some(Confidential::generate()),
+                written: None,
             }),
         }
     }
@@ -176,13 +183,89 @@ impl SecretFileArg {
 }
 
 impl Given {
-    /// Keeps the secret that is in use now: the one that the provider made up,
-    /// or else ours.
+    const fn known(secret: Option<Confidential>) -> Self {
+        Self {
+            secret,
+            file: None,
+            written: None,
+        }
+    }
+
+    /// Writes a secret of ours, before the provider is asked to take it: what
+    /// comes of the call may never be known.
+    pub(super) fn write(&mut self) -> Result<(), Failure> {
+        let Some(secret) = &self.secret else {
+            return Ok(());
+        };
+        if let Some(file) = self.file.take() {
+            let path = file.path().to_owned();
+            keep(file, secret)?;
+            self.written = Some(path);
+        }
+        Ok(())
+    }
+
+    /// What a call that failed comes to: the file that was written stays, unless
+    /// the provider surely has not taken the secret.
+    pub(super) fn failed(self, error: &Error) -> Failure {
+        let failure = failure(error);
+        let Some(path) = &self.written else {
+            return failure;
+        };
+        if is_surely_not_done(error.kind()) {
+            return match self.forget() {
+                Ok(()) => failure,
+                Err(why) => why,
+            };
+        }
+        let path = path.display();
+        Failure::failed(format!(
+            "{error}; the secret, which may be in use now, is in {path}"
+        ))
+    }
+
+    /// Removes the file of a secret that nobody has.
+    pub(super) fn forget(self) -> Result<(), Failure> {
+        let Some(path) = self.written else {
+            return Ok(());
+        };
+        fs::remove_file(&path).map_err(|error| {
+            let path = path.display();
+            Failure::failed(format!(
+                "{path} holds a secret that is not in use, and cannot be removed: {error}"
+            ))
+        })
+    }
+
+    /// Keeps the secret that the provider made up.
     pub(super) fn keep(self, made: Option<&Confidential>) -> Result<(), Failure> {
         let (Some(file), Some(secret)) = (self.file, made.or(self.secret.as_ref())) else {
             return Ok(());
         };
         keep(file, secret)
+    }
+
+    /// Whether a file is to be made that is not there yet.
+    pub(super) const fn has_file(&self) -> bool {
+        self.file.is_some()
+    }
+
+    /// Whether that is for a secret of ours.
+    pub(super) const fn is_made_here(&self) -> bool {
+        self.file.is_some() && self.secret.is_some()
+    }
+}
+
+/// Whether a call has surely changed nothing.
+const fn is_surely_not_done(kind: ErrorKind) -> bool {
+    match kind {
+        ErrorKind::Invalid { .. }
+        | ErrorKind::NotFound
+        | ErrorKind::RateLimited { .. }
+        | ErrorKind::Unauthorized
+        | ErrorKind::Unsupported => true,
+        ErrorKind::Refused { status } => 400 <= status && status < 500,
+        _ => false,
     }
 }
 
