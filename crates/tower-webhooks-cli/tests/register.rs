@@ -21,21 +21,23 @@ use support::{Ran, assert_one_line, finish, receiver::Receiver, webhooks};
 
 const URL: &str = "http://127.0.0.1:9/hook";
 
+/// The secrets that were sent, each with what its file held at that time.
+type Seen = Arc<Mutex<Vec<(String, Option<String>)>>>;
+
 /// A provider that answers each method alike, and looks at the secret's file
 /// while it is asked to take that secret.
 struct Failing {
     provider: Receiver,
     folder: tempfile::TempDir,
-    /// The secret that was sent, and the file at that time.
-    seen: Arc<Mutex<Vec<(String, Option<String>)>>>,
+    seen: Seen,
 }
 
 impl Failing {
     fn answering(answers: &[(Method, u16, Value)]) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("secret.txt");
-        let (seen, answers) = (Arc::default(), answers.to_vec());
-        let sees: Arc<Mutex<Vec<_>>> = Arc::clone(&seen);
+        let (seen, answers) = (Seen::default(), answers.to_vec());
+        let sees = Arc::clone(&seen);
         let app = Router::new().fallback(async move |method: Method, body: Bytes| {
             let body: Value = serde_json::from_slice(&body).unwrap_or_default();
             let sent = ["secret", "key", "webhook_key"].into_iter();
