@@ -232,7 +232,8 @@ mod tests {
             // What names the event has to be part of its own element.
             let data = json!({
                 "merchantRef": "order_7", "type": "app_mention",
-                "subscriptionType": "contact.creation", "eventId": 7,
+                "subscriptionType": "contact.creation", "eventId": 7, "subscriptionId": 1,
+                "occurredAt": 1_772_447_400_000_u64,
             });
             let trigger = Trigger::new(provider.name().clone(), event_type).with_data(data);
             let sent = Outgoing::new(&provider, &trigger).unwrap();

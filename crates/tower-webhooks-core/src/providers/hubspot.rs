@@ -52,7 +52,6 @@ pub fn hubspot() -> Provider {
                 [
                     "/*/eventId",
                     "/*/subscriptionId",
-                    "/*/objectId",
                     "/*/occurredAt",
                 ]
                 .map(|place| LocatorPart::any([place])),
@@ -76,7 +75,7 @@ pub fn hubspot() -> Provider {
     ]))
     .with_not_covered(["all other headers"])
     .with_assumptions([
-        "eventId alone is not taken for unique: subscription, object and time are part of the id",
+        "eventId alone is not taken for unique: subscription and time are part of the id",
         "the retry schedule is not described here: duplicates are known for 72 h",
     ])
 }
