@@ -11,9 +11,7 @@ use std::{
 use tokio::time::sleep;
 use tower_webhooks::{Inbox, sqlite::SqliteWork};
 use tower_webhooks_inbox::{
-    Applied, Batch, BoxFuture, Durability, Erase, EventRecord, EventSeq, Filter, InboxError,
-    Listing, Page, Pruned, Replayed, Reserved, Retention, Selection, Settle, Settlement, Stats,
-    Want,
+    Applied, Batch, BoxFuture, InboxError, Reserved, Settle, Settlement, forward_inbox,
 };
 
 /// A point on an event's way where a process can be made to end, as seen from
@@ -186,51 +184,8 @@ impl<I: Inbox> Inbox for AbortingInbox<I> {
         })
     }
 
-    fn next_due<'a>(
-        &'a self,
-        wants: &'a [Want],
-    ) -> BoxFuture<'a, Result<Option<Duration>, InboxError>> {
-        self.inbox.next_due(wants)
-    }
-
-    fn list<'a>(
-        &'a self,
-        filter: &'a Filter,
-        page: Page,
-    ) -> BoxFuture<'a, Result<Listing, InboxError>> {
-        self.inbox.list(filter, page)
-    }
-
-    fn get(&self, seq: EventSeq) -> BoxFuture<'_, Result<Option<EventRecord>, InboxError>> {
-        self.inbox.get(seq)
-    }
-
-    fn stats(&self) -> BoxFuture<'_, Result<Stats, InboxError>> {
-        self.inbox.stats()
-    }
-
-    fn replay<'a>(
-        &'a self,
-        selection: &'a Selection,
-    ) -> BoxFuture<'a, Result<Replayed, InboxError>> {
-        self.inbox.replay(selection)
-    }
-
-    fn prune<'a>(
-        &'a self,
-        retention: &'a Retention,
-        max_rows: usize,
-    ) -> BoxFuture<'a, Result<Pruned, InboxError>> {
-        self.inbox.prune(retention, max_rows)
-    }
-
-    fn erase<'a>(&'a self, what: &'a Erase) -> BoxFuture<'a, Result<u64, InboxError>> {
-        self.inbox.erase(what)
-    }
-
-    fn check(&self) -> BoxFuture<'_, Result<Durability, InboxError>> {
-        self.inbox.check()
-    }
+    forward_inbox!(self => self.inbox; writers begin settle_apart changed next_due list get stats replay
+        prune retire erase check);
 }
 
 fn has_intake(batch: &Batch) -> bool {

@@ -8,9 +8,8 @@ use std::sync::{
 use tokio::sync::watch;
 use tower_webhooks::{Inbox, MemoryInbox};
 use tower_webhooks_inbox::{
-    Applied, Batch, BoxFuture, Durability, Erase, EventRecord, EventSeq, Filter, InboxError,
-    InboxErrorKind, Listing, Page, Pruned, Replayed, Retention, Retire, Retired, Selection, Stats,
-    Want,
+    Applied, Batch, BoxFuture, Durability, EventRecord, Filter, InboxError, InboxErrorKind, Page,
+    forward_inbox,
 };
 
 /// A [`MemoryInbox`] whose intake can be made to fail or to wait, and whose
@@ -108,60 +107,13 @@ impl Inbox for FaultyInbox {
         })
     }
 
-    fn next_due<'a>(
-        &'a self,
-        wants: &'a [Want],
-    ) -> BoxFuture<'a, Result<Option<std::time::Duration>, InboxError>> {
-        self.memory.next_due(wants)
-    }
-
-    fn list<'a>(
-        &'a self,
-        filter: &'a Filter,
-        page: Page,
-    ) -> BoxFuture<'a, Result<Listing, InboxError>> {
-        self.memory.list(filter, page)
-    }
-
-    fn get(&self, seq: EventSeq) -> BoxFuture<'_, Result<Option<EventRecord>, InboxError>> {
-        self.memory.get(seq)
-    }
-
-    fn stats(&self) -> BoxFuture<'_, Result<Stats, InboxError>> {
-        self.memory.stats()
-    }
-
-    fn replay<'a>(
-        &'a self,
-        selection: &'a Selection,
-    ) -> BoxFuture<'a, Result<Replayed, InboxError>> {
-        self.memory.replay(selection)
-    }
-
-    fn prune<'a>(
-        &'a self,
-        retention: &'a Retention,
-        max_rows: usize,
-    ) -> BoxFuture<'a, Result<Pruned, InboxError>> {
-        self.memory.prune(retention, max_rows)
-    }
-
-    fn retire<'a>(
-        &'a self,
-        what: &'a Retire,
-        max_jobs: usize,
-    ) -> BoxFuture<'a, Result<Retired, InboxError>> {
-        self.memory.retire(what, max_jobs)
-    }
-
-    fn erase<'a>(&'a self, what: &'a Erase) -> BoxFuture<'a, Result<u64, InboxError>> {
-        self.memory.erase(what)
-    }
-
     fn check(&self) -> BoxFuture<'_, Result<Durability, InboxError>> {
         match self.works() {
             Ok(()) => self.memory.check(),
             Err(error) => Box::pin(async { Err(error) }),
         }
     }
+
+    forward_inbox!(self => self.memory; writers begin settle_apart changed next_due list get stats replay
+        prune retire erase);
 }

@@ -22,7 +22,7 @@ use tower_webhooks::{
 use tower_webhooks_inbox::{
     Committer, CommitterOptions, EventSeq, EventState, Filter, JobState, Reading, Selection,
 };
-use tower_webhooks_tests::{Form, Posted, SECRET, Seen, acme, ask, soon};
+use tower_webhooks_tests::{Figures, Form, Posted, SECRET, Seen, acme, ask, soon};
 
 const KEY: &str = "0123456789abcdef0123456789ABCDEF";
 const NEXT_KEY: &str = "fedcba9876543210fedcba9876543210";
@@ -301,6 +301,31 @@ async fn old_and_new_keys_open_during_a_rotation() {
                 "undecryptable"
             };
             assert_eq!(posted.outline().await, [found], "{form:?} {key}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn the_key_that_opened_a_delivery_is_named_in_the_inbox_and_in_the_metrics() {
+    let last = |label: &str| {
+        let name = "webhooks_payload_secret_last_match_timestamp_seconds";
+        format!(r#"{name}{{endpoint="devdraft-encrypted",secret="{label}"}}"#)
+    };
+    for form in Form::BOTH {
+        for (key, label, other) in [
+            (NEXT_KEY, "current", "previous"),
+            (KEY, "previous", "current"),
+        ] {
+            let figures = Figures::new();
+            let _counting = figures.set();
+            let encrypted = providers::devdraft_encrypted();
+            let posted = Posted::start(form, encrypted, SECRET, keyed(rotated())).await;
+            posted.post(sealed(&posted, key, PLAIN)).await;
+            let stored = posted.stored().await.remove(0).event;
+            assert_eq!(stored.payload_label.as_deref(), Some(label), "{form:?}");
+            assert_eq!(stored.secret_label.as_deref(), Some("current"), "{form:?}");
+            assert!(figures.of(&last(label)) > 0.0, "{form:?} {label}");
+            assert_eq!(figures.of(&last(other)), 0.0, "{form:?} {label}");
         }
     }
 }

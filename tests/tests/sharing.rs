@@ -10,6 +10,7 @@
 use std::{
     future::Future,
     net::SocketAddr,
+    process::Command,
     sync::{
         Arc,
         atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
@@ -315,6 +316,62 @@ async fn receivers_refuse_within_a_second_while_the_database_is_away_and_then_re
     for receiver in receivers {
         receiver.stop().await;
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "needs PostgreSQL; run with `scripts/fleet`"]
+async fn a_server_that_falls_silent_within_a_batch_is_503_within_a_second() {
+    let _alone = ALONE.lock().await;
+    let mut fleet = Fleet::start(PROGRAM).await;
+    let receiver = fleet.receiver().await;
+    let mut shell = fleet.cluster.shell().await;
+    // So that the batch is found in the middle.
+    let holding = shell.transaction().await.unwrap();
+    let lock = "LOCK TABLE event IN EXCLUSIVE MODE";
+    holding.batch_execute(lock).await.unwrap();
+    let text = body("order.slow", &Act(1).id());
+    let post = async |text: String| {
+        let mut provided = Provided::to(receiver.address);
+        provided.post("/orders", &text).await.unwrap()
+    };
+    let silent = async {
+        let within = "SELECT coalesce(max(pid), 0)::bigint FROM pg_locks
+            WHERE NOT granted AND relation = 'event'::regclass";
+        let pid = loop {
+            match fleet.cluster.count(within).await {
+                0 => {}
+                pid => break pid,
+            }
+        };
+        signal("-STOP", pid);
+        holding.rollback().await.unwrap();
+        pid
+    };
+    let (answer, pid) = tokio::join!(post(text.clone()), silent);
+    println!("refused after {:.1?}", answer.took);
+    assert_eq!((answer.status, answer.retry_after), (503, true));
+    assert!(answer.took < Duration::from_secs(1), "{answer:?}");
+    // Those behind it are stored by another connection, or are told the same in time.
+    let behind = post(body("order.slow", &Act(3).id())).await;
+    assert!(matches!(behind.status, 200 | 503), "{behind:?}");
+    assert!(behind.took < Duration::from_secs(1), "{behind:?}");
+
+    signal("-CONT", pid);
+    assert_eq!(post(text).await.status, 200);
+    let stored = "SELECT count(*) FROM event";
+    let limit = Duration::from_secs(5);
+    until("both are stored, each once", limit, async || {
+        fleet.cluster.count(stored).await == 2
+    })
+    .await;
+    receiver.stop().await;
+}
+
+fn signal(signal: &str, pid: u64) {
+    let sent = Command::new("kill")
+        .args([signal, &pid.to_string()])
+        .status();
+    assert!(sent.unwrap().success(), "{signal} {pid}");
 }
 
 /// How much more memory a receiver may have after it refused twice as much.

@@ -2,7 +2,10 @@
 //! mounting.
 #![allow(clippy::unwrap_used, reason = "helpers of tests fail by a panic")]
 
-use std::sync::{Arc, atomic::Ordering};
+use std::{
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
 
 use http::{HeaderValue, header};
 use tokio::time::Instant;
@@ -106,6 +109,35 @@ async fn a_full_queue_before_the_inbox_is_503() {
         assert_eq!(soon(stored).await.unwrap().summary(), ACCEPTED, "{form:?}");
         for waiting in queued {
             assert_eq!(soon(waiting).await.unwrap().summary(), ACCEPTED, "{form:?}");
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_inbox_that_falls_silent_is_503_in_time_and_what_it_has_is_known_later() {
+    for form in Form::BOTH {
+        for (limit, seconds) in [(None, 5), (Some(Duration::from_secs(2)), 2)] {
+            let acme = Acme::start_with(
+                form,
+                |builder| match limit {
+                    Some(limit) => builder.with_store_timeout(limit),
+                    None => builder,
+                },
+                |endpoint| endpoint,
+            )
+            .await;
+            acme.inbox.hold(true);
+            let began = Instant::now();
+            let answer = acme.ask(acme.request("order.paid", "evt_1")).await;
+            assert_come_back(&answer, RejectionKind::InboxUnavailable, form);
+            assert_eq!(began.elapsed().as_secs(), seconds, "{form:?}");
+            assert_ne!(acme.webhooks.bytes_in_flight(), 0, "it still waits");
+
+            acme.inbox.hold(false);
+            let answer = acme.ask(acme.request("order.paid", "evt_1")).await;
+            assert_eq!(answer.summary(), ACCEPTED, "{form:?}");
+            assert_eq!(acme.inbox.all().await.len(), 1, "{form:?}: once");
+            assert_eq!(acme.webhooks.bytes_in_flight(), 0, "{form:?}");
         }
     }
 }

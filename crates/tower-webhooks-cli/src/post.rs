@@ -143,7 +143,7 @@ fn cause(error: &reqwest::Error) -> String {
 }
 
 /// This machine's own address: no proxy leads there.
-fn is_loopback(url: &Url) -> bool {
+pub(crate) fn is_loopback(url: &Url) -> bool {
     let Some(host) = url.host_str() else {
         return false;
     };

@@ -5,9 +5,7 @@ use std::{fmt::Write as _, time::Duration};
 use comfy_table::{ContentArrangement, Table, presets::NOTHING};
 use tower_webhooks_core::{
     Provider,
-    provider::{
-        Answer, Encoding, Layout, Locator, Prefix, Scheme, SentValue, SignedAnew, TimestampPlace,
-    },
+    provider::{Answer, Encoding, Layout, Prefix, Scheme, SentValue, SignedAnew, TimestampPlace},
 };
 
 const COLUMNS: [&str; 8] = [
@@ -127,12 +125,19 @@ pub(crate) fn full(provider: &Provider) -> String {
     page.line(
         "event id",
         &match envelope.id() {
-            Some(id) => format!("{id}, {}", signed(provider.signs_id())),
+            Some(_) => format!("{}, {}", id(provider), signed(provider.signs_id())),
             None => id(provider),
         },
     );
     if let Some(time) = envelope.time() {
         page.line("event time", &time.to_string());
+    }
+    let changing = envelope.changing_fields();
+    if !changing.is_empty() {
+        page.line("may change", &changing.join(", "));
+    }
+    if let Some(field) = envelope.form_field() {
+        page.line("may be form", &format!("with the payload in {field}"));
     }
     page.line(
         "payload",
@@ -267,16 +272,22 @@ fn tolerance(scheme: &Scheme) -> String {
 }
 
 fn id(provider: &Provider) -> String {
-    provider
-        .envelope()
-        .id()
-        .map_or_else(|| "body's SHA-256".to_owned(), Locator::to_string)
+    const BODY: &str = "body's SHA-256";
+    match provider.envelope().id() {
+        Some(id) if provider.envelope().is_id_optional() => format!("{id}, or {BODY}"),
+        Some(id) => id.to_string(),
+        None => BODY.to_owned(),
+    }
 }
 
 fn delays(provider: &Provider) -> String {
     let delays = &provider.retries().delays;
     if delays.is_empty() {
-        return "unknown".to_owned();
+        return match provider.retries().lasts {
+            None => "unknown".to_owned(),
+            Some(Duration::ZERO) => "none".to_owned(),
+            Some(lasts) => format!("within {}", short(lasts)),
+        };
     }
     let delays: Vec<_> = delays.iter().copied().map(short).collect();
     delays.join(", ")
@@ -284,11 +295,12 @@ fn delays(provider: &Provider) -> String {
 
 fn retries(provider: &Provider) -> String {
     let retries = provider.retries();
-    let mut text = if retries.delays.is_empty() {
-        let span = short(provider.retry_span());
-        format!("unknown; duplicates are known for {span}")
-    } else {
-        format!("after {}", delays(provider))
+    let span = short(provider.dedup_span());
+    let mut text = match (retries.delays.as_slice(), retries.lasts) {
+        ([], None) => format!("unknown; duplicates are known for {span}"),
+        ([], Some(Duration::ZERO)) => "none by itself".to_owned(),
+        ([], Some(_)) => format!("{}, the single waits are unknown", delays(provider)),
+        _ => format!("after {}", delays(provider)),
     };
     if let Some(deadline) = retries.deadline {
         let _ = write!(text, "; waits {} for an answer", short(deadline));
@@ -327,7 +339,9 @@ fn short(duration: Duration) -> String {
 #[cfg(test)]
 mod tests {
     use http::HeaderName;
-    use tower_webhooks_core::provider::{HmacScheme, Part, SignedTimestamp, TokenScheme};
+    use tower_webhooks_core::provider::{
+        Envelope, HmacScheme, Part, Retries, SignedTimestamp, TokenScheme,
+    };
 
     use super::*;
 
@@ -364,6 +378,40 @@ mod tests {
     }
 
     #[test]
+    fn retries_and_ids_say_what_is_known_of_them() {
+        let acme = |retries, envelope| {
+            let scheme = Scheme::Hmac(HmacScheme::new(HeaderName::from_static("x-signature")));
+            Provider::new("acme", scheme, envelope).with_retries(retries)
+        };
+        let hours = |hours: u64| Duration::from_secs(hours * 3_600);
+        for (known, expected) in [
+            (Retries::default(), "unknown"),
+            (Retries::none(), "none"),
+            (Retries::within(hours(4)), "within 4 h"),
+            (Retries::after([hours(1), hours(2)]), "1 h, 2 h"),
+        ] {
+            let provider = acme(known, Envelope::new("/type"));
+            assert_eq!(delays(&provider), expected);
+        }
+        for (envelope, expected) in [
+            (Envelope::new("/type"), "body's SHA-256"),
+            (Envelope::new("/type").with_id("/id"), "/id"),
+            (
+                Envelope::new("/type").with_optional_id("/id"),
+                "/id, or body's SHA-256",
+            ),
+        ] {
+            let changing = envelope.clone().with_changing_fields(["/n", "/at"]);
+            let provider = acme(Retries::within(hours(4)), changing);
+            assert_eq!(id(&provider), expected);
+            let page = full(&provider);
+            assert!(page.contains("\nmay change   /n, /at\n"), "{page}");
+            let retries = "\nretries      within 4 h, the single waits are unknown\n";
+            assert!(page.contains(retries), "{page}");
+        }
+    }
+
+    #[test]
     fn a_duration_has_its_largest_whole_unit() {
         for (seconds, expected) in [
             (0, "0 s"),
@@ -379,12 +427,8 @@ mod tests {
     #[test]
     fn a_bar_stays_within_its_cell_of_a_markdown_table() {
         let scheme = Scheme::Token(TokenScheme::new(HeaderName::from_static("x-key")));
-        let provider = Provider::new(
-            "acme",
-            scheme,
-            tower_webhooks_core::provider::Envelope::new("/type"),
-        )
-        .with_assumptions(["a|b"]);
+        let provider =
+            Provider::new("acme", scheme, Envelope::new("/type")).with_assumptions(["a|b"]);
         assert_eq!(cells(&["a|b", "c"]), "| a\\|b | c |");
         assert!(markdown(&[provider]).ends_with("* **acme**: a|b."));
     }

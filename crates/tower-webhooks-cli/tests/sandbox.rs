@@ -9,6 +9,8 @@ use std::{
     io::{BufRead as _, BufReader, Lines},
     path::Path,
     process::{Child, ChildStdout, Stdio},
+    sync::{Arc, Mutex},
+    time::Instant,
 };
 
 use serde_json::{Value, json};
@@ -130,6 +132,57 @@ fn a_registered_endpoint_gets_what_is_triggered() {
     let ran = sandbox.ask(&["dispatches"]);
     assert_eq!(ran.stdout.matches(": answered 200").count(), 2, "{ran:?}");
     assert_eq!(receiver.deliveries("monterrey").len(), 2);
+}
+
+/// On the clock of the wall, since that is what a developer waits by; the library's own test
+/// checks every gap on a clock that it turns. A machine under load may be late, by a twentieth
+/// of the whole, and is never early.
+#[test]
+fn a_day_of_retries_in_eight_seconds_comes_at_its_documented_times() {
+    const SCALE: f64 = 10_800.0;
+    const MINUTES: [f64; 6] = [0.0, 1.0, 6.0, 36.0, 156.0, 1_596.0];
+
+    let came = Arc::new(Mutex::new(Vec::new()));
+    let comes = Arc::clone(&came);
+    let receiver = Receiver::new(move |_| {
+        comes.lock().unwrap().push(Instant::now());
+        async { http::StatusCode::SERVICE_UNAVAILABLE }
+    });
+    let sandbox = Sandbox::start(&["--time-scale", "10800"]);
+    let url = url(&receiver);
+    let ensure = ["ensure", "--url", &url, "--event", "payment.*"];
+    let ran = sandbox.register("monterrey", Some(SECRET), &ensure);
+    assert_eq!(ran.code, 0, "{ran:?}");
+    let ran = sandbox.ask(&[
+        "trigger",
+        "--provider",
+        "monterrey",
+        "--event",
+        "payment.confirmed",
+        "--wait",
+        "60",
+        "--json",
+    ]);
+    assert_one_line(&ran, 1, "1 of 1 not delivered");
+    let dispatch: Value = serde_json::from_str(&ran.stdout).unwrap();
+    assert_eq!(dispatch["state"], "failed");
+
+    let came = came.lock().unwrap();
+    let came = came.iter().map(|at| (*at - came[0]).as_secs_f64());
+    let told = dispatch["attempts"].as_array().unwrap().iter();
+    let told = told.map(|attempt| attempt["after_ms"].as_f64().unwrap() / 1_000.0);
+    // Told in whole milliseconds.
+    for (times, early) in [(came.collect::<Vec<_>>(), 0.0), (told.collect(), 0.001)] {
+        assert_eq!(times.len(), MINUTES.len());
+        let late = MINUTES[5] * 0.05;
+        for (seconds, documented) in times.iter().zip(MINUTES) {
+            let (minutes, early) = (seconds * SCALE / 60.0, early * SCALE / 60.0);
+            assert!(
+                minutes >= documented - early && minutes <= documented + late,
+                "{minutes} min for {documented} min: {times:?}"
+            );
+        }
+    }
 }
 
 #[test]
@@ -413,6 +466,73 @@ fn wrong_use_of_either_is_explained_in_one_line() {
     let mut scale = webhooks();
     scale.args(["sandbox", "--time-scale", "0"]);
     assert_one_line(&finish(scale, ""), 2, "give a number above 0");
+    let mut host = webhooks();
+    host.args(["sandbox", "--allow-host", "provider:4000"]);
+    assert_one_line(&finish(host, ""), 2, "provider:4000 is no host name");
+}
+
+/// The status that a request under that name gets.
+fn status_as(sandbox: &Sandbox, host: &str) -> String {
+    use std::io::{Read as _, Write as _};
+
+    let address = sandbox.base.strip_prefix("http://").unwrap();
+    let mut stream = std::net::TcpStream::connect(address).unwrap();
+    let request = format!("GET /_sandbox HTTP/1.1\r\nhost: {host}\r\nconnection: close\r\n\r\n");
+    stream.write_all(request.as_bytes()).unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    answer.split(' ').nth(1).unwrap().to_owned()
+}
+
+#[test]
+fn a_sandbox_answers_to_its_own_names_and_to_those_that_were_allowed() {
+    let closed = Sandbox::start(&[]);
+    let open = Sandbox::start(&["--allow-host", "provider", "--allow-host", "other"]);
+    for (host, at_closed, at_open) in [
+        ("127.0.0.1:4000", "200", "200"),
+        ("provider:4000", "403", "200"),
+        ("other", "403", "200"),
+        ("evil.example", "403", "403"),
+    ] {
+        assert_eq!(status_as(&closed, host), at_closed, "{host}");
+        assert_eq!(status_as(&open, host), at_open, "{host}");
+    }
+}
+
+#[test]
+fn a_secret_does_not_go_to_another_machine_unasked() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = path(folder.path(), "secret.txt");
+    let register = |at: &str, more: &[&str], secret: Option<&str>| {
+        let mut command = webhooks();
+        command
+            .args(["sandbox", "register", "--provider", "m2m"])
+            .args(["--url", "http://127.0.0.1:9/hook", "--at", at])
+            .args(["--secret-file", &file])
+            .args(more);
+        if let Some(secret) = secret {
+            command.env("WEBHOOK_SECRET", secret);
+        }
+        finish(command, "")
+    };
+    let far = "http://sandbox.invalid:4000";
+    for secret in [None, Some(SECRET)] {
+        for at in [
+            far,
+            "http://192.0.2.1:4000",
+            "http://127.0.0.1@sandbox.invalid",
+        ] {
+            let ran = register(at, &[], secret);
+            assert_one_line(&ran, 2, "--at is another machine");
+        }
+        // It is tried, and there is none.
+        let ran = register(far, &["--insecure-remote"], secret);
+        assert_one_line(&ran, 1, "no sandbox answers");
+        let ran = register("http://127.0.0.1:9", &[], secret);
+        assert_one_line(&ran, 1, "no sandbox answers");
+    }
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
+    assert_one_line(&register("nowhere", &[], None), 2, "--at is not a URL");
 }
 
 #[test]
@@ -450,6 +570,13 @@ fn a_portals_page_is_a_command() {
     let ran = sandbox.ask(&trigger);
     assert_eq!(ran.code, 0, "{ran:?}");
     assert_eq!(receiver.received.lock().unwrap().len(), 1);
+
+    // Nobody is there, and the next attempt is a minute away.
+    drop(receiver);
+    let trigger = [&trigger[..6], &["1"]].concat();
+    let ran = sandbox.ask(&trigger);
+    let words = "1 of 1 not delivered: attempts follow, see `webhooks sandbox dispatches`";
+    assert_one_line(&ran, 1, words);
 }
 
 #[cfg(unix)]

@@ -18,6 +18,7 @@ on_both_stores! {
     a_secret_that_was_never_seen_is_not_called_unused
     the_last_secret_that_matched_is_not_called_unused
     more_events_than_a_page_are_counted
+    a_secret_that_opens_payloads_is_listed_and_judged_by_itself
 }
 
 /// Three of `shop`: two signed with the new secret, one with the old.
@@ -120,4 +121,40 @@ async fn more_events_than_a_page_are_counted(store: Store) {
         receive(&receiver, &id.to_string(), Some("current"), 1).await;
     }
     assert_eq!(listed(&receiver, "")[0]["events"], 1_012);
+}
+
+/// Signed with the current secret all along, while what opens the payloads changed.
+async fn a_secret_that_opens_payloads_is_listed_and_judged_by_itself(store: Store) {
+    let receiver = Receiver::open(store).await;
+    for (id, label, hours) in [("1", "previous", 5), ("2", "current", 2)] {
+        let mut event = event(id, &format!("{{\"n\":{id}}}"));
+        event.secret_label = Some("current".into());
+        event.payload_label = Some(label.into());
+        event.received_at = SystemTime::now() - Duration::from_secs(hours * 3_600 + 60);
+        receiver.insert(event).await;
+    }
+    let shown = listed(&receiver, "");
+    let row = |row: &Value| json!([row["kind"], row["secret"], row["events"]]);
+    let rows: Vec<_> = shown.as_array().unwrap().iter().map(row).collect();
+    assert_eq!(
+        rows,
+        [
+            json!(["signature", "current", 2]),
+            json!(["payload", "current", 1]),
+            json!(["payload", "previous", 1]),
+        ]
+    );
+    let text = receiver.run_command("secret", "list").stdout;
+    assert!(text.contains("shop      previous (payload)  1"), "{text}");
+
+    let in_use = "previous is in use, so without it events would be unusable: shop has 1 of its \
+        events, the last 5h ago\n";
+    let ran = receiver.run_command("secret", "unused previous --payload");
+    assert_one_line(&ran, 1, in_use);
+    let ran = receiver.run_command("secret", "unused previous --payload --since 4h");
+    assert_eq!((ran.code, ran.stderr.as_str()), (0, ""));
+    let ran = receiver.run_command("secret", "unused previous --since 4h");
+    let words =
+        "no event was signed with previous: nothing tells that the provider stopped using it\n";
+    assert_one_line(&ran, 1, words);
 }

@@ -123,6 +123,48 @@ fn a_request_that_passes_is_told_in_full() {
 }
 
 #[test]
+fn a_delivery_of_several_events_is_told_event_by_event() {
+    let verified = |body: &str, json: bool| {
+        let line = ["--provider", "line", "--data", body];
+        let signed = run_with(["sign"].into_iter().chain(line), "").stdout;
+        let of_line = |header: &&str| header.starts_with("x-line-signature");
+        let signature = signed.lines().find(of_line).unwrap();
+        let verify = ["verify", "--header", signature];
+        let json = json.then_some("--json");
+        let ran = run_with(verify.into_iter().chain(line).chain(json), "");
+        assert_eq!((ran.code, ran.stderr.as_str()), (0, ""));
+        ran.stdout
+    };
+    let two = r#"{"events":[{"type":"message","webhookEventId":"01A","timestamp":1772446500000},{"webhookEventId":"01B"}]}"#;
+    assert_eq!(
+        verified(two, false),
+        "verified: line\nsecret: current\nevents: 2\n\
+         event 1: message 01A 2026-03-02T10:15:00Z\nevent 2: unusable: type-missing\n"
+    );
+    let shown: Value = serde_json::from_str(&verified(two, true)).unwrap();
+    assert_eq!(
+        shown["events"],
+        json!([
+            {
+                "event_type": "message",
+                "id": "01A",
+                "time": "2026-03-02T10:15:00Z",
+                "unusable": null,
+            },
+            { "event_type": null, "id": null, "time": null, "unusable": "type-missing" },
+        ])
+    );
+    assert_eq!(
+        verified(r#"{"events":[]}"#, false),
+        "verified: line\nsecret: current\nevents: 0\n"
+    );
+    assert_eq!(
+        verified("{}", false),
+        "verified: line\nsecret: current\nunusable: not-a-list\n"
+    );
+}
+
+#[test]
 fn the_edge_of_the_tolerance_is_within_it() {
     for now in ["1772446230", "1772446830"] {
         assert_eq!(verify_m2m(&m2m_headers(), &["--now", now]).code, 0, "{now}");

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use http::HeaderMap;
 
 use crate::{
-    Opener, Provider, Unusable,
+    Opener, Provider, Text, Unusable,
     provider::{Opens, SignedBytes},
 };
 
@@ -19,6 +19,8 @@ pub(crate) struct Content {
     pub(crate) data: Option<Bytes>,
     /// Of what was sealed.
     pub(crate) digest: Option<[u8; 32]>,
+    /// The label of the secret that opened it.
+    pub(crate) label: Option<Text>,
 }
 
 impl Content {
@@ -60,6 +62,7 @@ impl Content {
                 body,
                 data: None,
                 digest: None,
+                label: None,
             });
         };
         let opened = opener.and_then(|opener| opener.try_open(&body, now));
@@ -72,6 +75,7 @@ impl Content {
             body,
             data,
             digest: Some(opened.digest),
+            label: Some(opened.label),
         })
     }
 }

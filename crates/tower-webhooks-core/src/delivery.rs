@@ -10,6 +10,7 @@ use crate::{
     EventHead, Item, Opener, Provider, Text, Unusable,
     content::Content,
     envelope::{Reading, surroundings},
+    form,
 };
 
 /// One authentic request: its bytes as received, when it came, and which
@@ -217,6 +218,13 @@ impl Delivery {
         self.0.secret_label.as_ref()
     }
 
+    /// The label of the secret that opened the payload, where the provider encrypts it:
+    /// nothing where none did.
+    #[must_use]
+    pub fn payload_label(&self) -> Option<&Text> {
+        self.0.content.as_ref()?.label.as_ref()
+    }
+
     /// When the provider signed it, where it signs a time.
     #[must_use]
     pub fn signed_at(&self) -> Option<SystemTime> {
@@ -253,8 +261,10 @@ impl Delivery {
     /// differ: of the plain content, where the provider compresses bodies; where
     /// it encrypts them, one keyed with the key that opened this one, so that
     /// nobody can find out by it what was sealed; of an event's own part, where a
-    /// delivery holds several. Nothing where the body as received says it, or could not
-    /// be restored.
+    /// delivery holds several; of a form's fields as they are signed, where that is one
+    /// row; without what its
+    /// [redeliveries change](crate::provider::Envelope::with_changing_fields). Nothing
+    /// where the body as received says it, or could not be restored.
     #[must_use]
     pub fn content_sha256(&self) -> Option<[u8; 32]> {
         if let Contents::Alone(item) = &self.0.contents {
@@ -273,15 +283,22 @@ impl Delivery {
                 hash.update(digest);
                 Some(hash.finalize().into())
             }
+            (None, _) if self.0.provider.scheme().signs_row() => {
+                let row = form::row(&content.body)?;
+                Some(Sha256::digest(row).into())
+            }
             (None, _) => {
-                self.0.provider.compression()?;
-                Some(Sha256::digest(&content.body).into())
+                let lasting = self.0.provider.envelope().sha256_of_lasting(&content.body);
+                lasting.or_else(|| {
+                    self.0.provider.compression()?;
+                    Some(Sha256::digest(&content.body).into())
+                })
             }
         }
     }
 
-    /// How many bytes of memory undoing compression and encryption took, or putting
-    /// an event [by itself](Self::alone), beside the request's own body.
+    /// How many bytes of memory undoing compression and encryption took, or reading a
+    /// form, or putting an event [by itself](Self::alone), beside the request's own body.
     #[must_use]
     pub fn restored_bytes(&self) -> usize {
         let Some(content) = &self.0.content else {
@@ -290,7 +307,15 @@ impl Delivery {
         if matches!(self.0.contents, Contents::Alone(_)) {
             return self.0.body.len();
         }
-        let data = content.data.as_ref().map_or(0, Bytes::len);
+        let envelope = self.0.provider.envelope();
+        let data = match (&content.data, &self.0.contents) {
+            (Some(data), _) => data.len(),
+            // What a form says is kept as JSON beside it.
+            (None, Contents::One(Ok(head))) if envelope.reads_form(&content.body) => {
+                head.data().len()
+            }
+            (None, _) => 0,
+        };
         if content.body.as_ptr() == self.0.body.as_ptr() {
             return data;
         }
@@ -347,6 +372,7 @@ impl Delivery {
             body: body.clone(),
             data: None,
             digest: None,
+            label: content.label.clone(),
         });
         inner.body = body;
         inner.contents = Contents::Alone(item);

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use bytes::Bytes;
 use percent_encoding::percent_decode;
 
-use crate::Text;
+use crate::{Text, Unusable};
 
 /// The most fields that one form may have: more than any provider sends, few
 /// enough that sorting them costs nothing.
@@ -30,6 +30,16 @@ pub(crate) fn fields(body: &[u8]) -> Option<Vec<Field>> {
         found.push((name, value));
     }
     Some(found)
+}
+
+/// The fields as a form is signed: sorted and each once, names and values in one row.
+/// Nothing where there are too many.
+pub(crate) fn row(body: &[u8]) -> Option<Vec<u8>> {
+    let mut fields = fields(body)?;
+    fields.sort_unstable();
+    fields.dedup();
+    let texts = fields.into_iter().flat_map(|(name, value)| [name, value]);
+    Some(texts.flatten().collect())
 }
 
 fn decode(text: &[u8]) -> Vec<u8> {
@@ -60,6 +70,17 @@ pub(crate) fn to_json(body: &[u8]) -> Option<Bytes> {
         })
         .collect();
     serde_json::to_vec(&object).ok().map(Bytes::from)
+}
+
+/// The text of the one field of that name, which holds a whole document.
+pub(crate) fn document(body: &[u8], name: &str) -> Result<Text, Unusable> {
+    let fields = fields(body).ok_or(Unusable::NotAForm)?.into_iter();
+    let mut values = fields.filter(|(field, _)| field == name.as_bytes());
+    let (_, value) = values.next().ok_or(Unusable::NotJson)?;
+    if values.next().is_some() {
+        return Err(Unusable::DuplicateField);
+    }
+    Text::from_utf8(value.into()).ok_or(Unusable::NotJson)
 }
 
 /// The value of a field of a query that stands there once; nothing where it is
@@ -95,6 +116,24 @@ mod tests {
         let form = |fields| "a=1&".repeat(fields);
         assert!(fields(form(1_000).as_bytes()).is_some());
         assert!(fields(form(1_001).as_bytes()).is_none());
+    }
+
+    #[test]
+    fn a_document_is_the_text_of_the_one_field_of_its_name() {
+        let document = |body: &str| document(body.as_bytes(), "payload");
+        let found = document("a=1&payload=%7B%22x%22%3A%22%C3%A9+%2B%22%7D").unwrap();
+        assert_eq!(found, r#"{"x":"é +"}"#);
+        for (body, expected) in [
+            ("", Unusable::NotJson),
+            ("Payload=%7B%7D", Unusable::NotJson),
+            ("payload=%ff", Unusable::NotJson),
+            ("payload=%7B%7D&payload=%7B%7D", Unusable::DuplicateField),
+            ("payload=%7B%7D&pay%6coad=1", Unusable::DuplicateField),
+        ] {
+            assert_eq!(document(body), Err(expected), "{body}");
+        }
+        let many = "a=1&".repeat(1_001);
+        assert_eq!(document(&many), Err(Unusable::NotAForm));
     }
 
     #[test]

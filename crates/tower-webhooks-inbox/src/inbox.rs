@@ -1,6 +1,6 @@
 //! The store, as the rest of the library sees it.
 
-use std::{fmt, future::Future, pin::Pin, time::Duration};
+use std::{fmt, future::Future, num::NonZeroUsize, pin::Pin, time::Duration};
 
 use tower_webhooks_core::Text;
 
@@ -79,7 +79,8 @@ pub trait Inbox: fmt::Debug + Send + Sync + 'static {
     /// included, with the latest of them. The hash is what
     /// [`hash_body`](crate::NewEvent::hash_body) says: an event of another type that
     /// nobody signed has another. A duplicate by body hash is counted in
-    /// [`suppressed`](crate::StoredEvent::suppressed). The same conflict again is a
+    /// [`suppressed`](crate::StoredEvent::suppressed); one that finds a reservation
+    /// [in progress](crate::Reserved::InProgress) not yet, since it looks again. The same conflict again is a
     /// duplicate of the conflict, and the same body under an unsigned id of the
     /// event that has both, however long ago.
     ///
@@ -108,12 +109,18 @@ pub trait Inbox: fmt::Debug + Send + Sync + 'static {
     /// redelivery or the lease's end sorts it out.
     fn apply(&self, batch: Batch) -> BoxFuture<'_, Result<Applied, InboxError>>;
 
+    /// How many batches the [`Committer`](crate::Committer) applies at once: as many as the
+    /// store gains from. 1, the default, where the engine has one writer. An inbox that wraps
+    /// another passes this method and the next three on.
+    fn writers(&self) -> NonZeroUsize {
+        NonZeroUsize::MIN
+    }
+
     /// Begins a transaction of the store's own engine, in which a handler writes
     /// and which [`settle_apart`](Self::settle_apart) commits together with the
     /// job's completion. Dropped without that, it is rolled back.
     ///
-    /// `None`, the default, where the store has none to give away. An inbox that
-    /// wraps another passes this method and the next two on.
+    /// `None`, the default, where the store has none to give away.
     ///
     /// # Errors
     ///
@@ -233,7 +240,8 @@ pub trait Inbox: fmt::Debug + Send + Sync + 'static {
     ///
     /// # Errors
     ///
-    /// When the store cannot be written. Some of a tenant may be erased: ask again.
+    /// When the store cannot be written, or cannot yet get rid of what was erased. Some
+    /// of a tenant may be erased: ask again.
     fn erase<'a>(&'a self, what: &'a Erase) -> BoxFuture<'a, Result<u64, InboxError>>;
 
     /// Reads back the settings that durability depends on.
@@ -244,85 +252,114 @@ pub trait Inbox: fmt::Debug + Send + Sync + 'static {
     fn check(&self) -> BoxFuture<'_, Result<Durability, InboxError>>;
 }
 
-macro_rules! delegate {
-    ($pointer:ty) => {
-        impl<I: Inbox + ?Sized> Inbox for $pointer {
-            fn apply(&self, batch: Batch) -> BoxFuture<'_, Result<Applied, InboxError>> {
-                (**self).apply(batch)
-            }
-
-            fn begin(&self) -> BoxFuture<'_, Result<Option<Work>, InboxError>> {
-                (**self).begin()
-            }
-
-            fn settle_apart(
-                &self,
-                settle: Settle,
-            ) -> BoxFuture<'_, Result<SettleResult, InboxError>> {
-                (**self).settle_apart(settle)
-            }
-
-            fn changed(&self) -> BoxFuture<'_, ()> {
-                (**self).changed()
-            }
-
-            fn next_due<'a>(
-                &'a self,
-                wants: &'a [Want],
-            ) -> BoxFuture<'a, Result<Option<Duration>, InboxError>> {
-                (**self).next_due(wants)
-            }
-
-            fn list<'a>(
-                &'a self,
-                filter: &'a Filter,
-                page: Page,
-            ) -> BoxFuture<'a, Result<Listing, InboxError>> {
-                (**self).list(filter, page)
-            }
-
-            fn get(&self, seq: EventSeq) -> BoxFuture<'_, Result<Option<EventRecord>, InboxError>> {
-                (**self).get(seq)
-            }
-
-            fn stats(&self) -> BoxFuture<'_, Result<Stats, InboxError>> {
-                (**self).stats()
-            }
-
-            fn replay<'a>(
-                &'a self,
-                selection: &'a Selection,
-            ) -> BoxFuture<'a, Result<Replayed, InboxError>> {
-                (**self).replay(selection)
-            }
-
-            fn prune<'a>(
-                &'a self,
-                retention: &'a Retention,
-                max_rows: usize,
-            ) -> BoxFuture<'a, Result<Pruned, InboxError>> {
-                (**self).prune(retention, max_rows)
-            }
-
-            fn retire<'a>(
-                &'a self,
-                what: &'a Retire,
-                max_jobs: usize,
-            ) -> BoxFuture<'a, Result<Retired, InboxError>> {
-                (**self).retire(what, max_jobs)
-            }
-
-            fn erase<'a>(&'a self, what: &'a Erase) -> BoxFuture<'a, Result<u64, InboxError>> {
-                (**self).erase(what)
-            }
-
-            fn check(&self) -> BoxFuture<'_, Result<Durability, InboxError>> {
-                (**self).check()
-            }
+/// Writes the named methods of an [`Inbox`] that has another one inside: they go on to that.
+///
+/// For inboxes that count, trace or fail on purpose: those methods that do something of their own
+/// are written by hand, the others are named here. A method with a default that is
+/// neither written nor named keeps its default, as in any implementation.
+///
+/// ```
+/// use tower_webhooks_inbox::{
+///     Applied, Batch, BoxFuture, Inbox, InboxError, MemoryInbox, forward_inbox,
+/// };
+///
+/// #[derive(Debug)]
+/// struct Traced(MemoryInbox);
+///
+/// impl Inbox for Traced {
+///     fn apply(&self, batch: Batch) -> BoxFuture<'_, Result<Applied, InboxError>> {
+///         tracing::debug!(inserts = batch.inserts.len(), "applies");
+///         self.0.apply(batch)
+///     }
+///
+///     forward_inbox!(self => self.0; writers begin settle_apart changed next_due list get stats replay
+///         prune retire erase check);
+/// }
+/// ```
+#[macro_export]
+macro_rules! forward_inbox {
+    ($this:ident => $inner:expr; $($method:ident)*) => {
+        $($crate::forward_inbox!(@$method $this, $inner);)*
+    };
+    (@apply $this:ident, $inner:expr) => {
+        fn apply(&$this, batch: $crate::Batch) -> $crate::BoxFuture<'_, ::core::result::Result<$crate::Applied, $crate::InboxError>> {
+            $crate::Inbox::apply(&$inner, batch)
+        }
+    };
+    (@writers $this:ident, $inner:expr) => {
+        fn writers(&$this) -> ::core::num::NonZeroUsize {
+            $crate::Inbox::writers(&$inner)
+        }
+    };
+    (@begin $this:ident, $inner:expr) => {
+        fn begin(&$this) -> $crate::BoxFuture<'_, ::core::result::Result<::core::option::Option<$crate::Work>, $crate::InboxError>> {
+            $crate::Inbox::begin(&$inner)
+        }
+    };
+    (@settle_apart $this:ident, $inner:expr) => {
+        fn settle_apart(&$this, settle: $crate::Settle) -> $crate::BoxFuture<'_, ::core::result::Result<$crate::SettleResult, $crate::InboxError>> {
+            $crate::Inbox::settle_apart(&$inner, settle)
+        }
+    };
+    (@changed $this:ident, $inner:expr) => {
+        fn changed(&$this) -> $crate::BoxFuture<'_, ()> {
+            $crate::Inbox::changed(&$inner)
+        }
+    };
+    (@next_due $this:ident, $inner:expr) => {
+        fn next_due<'a>(&'a $this, wants: &'a [$crate::Want]) -> $crate::BoxFuture<'a, ::core::result::Result<::core::option::Option<::core::time::Duration>, $crate::InboxError>> {
+            $crate::Inbox::next_due(&$inner, wants)
+        }
+    };
+    (@list $this:ident, $inner:expr) => {
+        fn list<'a>(&'a $this, filter: &'a $crate::Filter, page: $crate::Page) -> $crate::BoxFuture<'a, ::core::result::Result<$crate::Listing, $crate::InboxError>> {
+            $crate::Inbox::list(&$inner, filter, page)
+        }
+    };
+    (@get $this:ident, $inner:expr) => {
+        fn get(&$this, seq: $crate::EventSeq) -> $crate::BoxFuture<'_, ::core::result::Result<::core::option::Option<$crate::EventRecord>, $crate::InboxError>> {
+            $crate::Inbox::get(&$inner, seq)
+        }
+    };
+    (@stats $this:ident, $inner:expr) => {
+        fn stats(&$this) -> $crate::BoxFuture<'_, ::core::result::Result<$crate::Stats, $crate::InboxError>> {
+            $crate::Inbox::stats(&$inner)
+        }
+    };
+    (@replay $this:ident, $inner:expr) => {
+        fn replay<'a>(&'a $this, selection: &'a $crate::Selection) -> $crate::BoxFuture<'a, ::core::result::Result<$crate::Replayed, $crate::InboxError>> {
+            $crate::Inbox::replay(&$inner, selection)
+        }
+    };
+    (@prune $this:ident, $inner:expr) => {
+        fn prune<'a>(&'a $this, retention: &'a $crate::Retention, max_rows: usize) -> $crate::BoxFuture<'a, ::core::result::Result<$crate::Pruned, $crate::InboxError>> {
+            $crate::Inbox::prune(&$inner, retention, max_rows)
+        }
+    };
+    (@retire $this:ident, $inner:expr) => {
+        fn retire<'a>(&'a $this, what: &'a $crate::Retire, max_jobs: usize) -> $crate::BoxFuture<'a, ::core::result::Result<$crate::Retired, $crate::InboxError>> {
+            $crate::Inbox::retire(&$inner, what, max_jobs)
+        }
+    };
+    (@erase $this:ident, $inner:expr) => {
+        fn erase<'a>(&'a $this, what: &'a $crate::Erase) -> $crate::BoxFuture<'a, ::core::result::Result<u64, $crate::InboxError>> {
+            $crate::Inbox::erase(&$inner, what)
+        }
+    };
+    (@check $this:ident, $inner:expr) => {
+        fn check(&$this) -> $crate::BoxFuture<'_, ::core::result::Result<$crate::Durability, $crate::InboxError>> {
+            $crate::Inbox::check(&$inner)
         }
     };
 }
 
 // So that a store can be chosen when the program runs.
-delegate!(std::sync::Arc<I>);
-delegate!(Box<I>);
+impl<I: Inbox + ?Sized> Inbox for std::sync::Arc<I> {
+    forward_inbox!(self => **self; apply writers begin settle_apart changed next_due list get stats replay
+        prune retire erase check);
+}
+
+impl<I: Inbox + ?Sized> Inbox for Box<I> {
+    forward_inbox!(self => **self; apply writers begin settle_apart changed next_due list get stats replay
+        prune retire erase check);
+}

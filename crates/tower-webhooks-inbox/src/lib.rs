@@ -64,5 +64,6 @@ pub use records::{
     NewEvent, Ordering, Page, Pattern, PatternError, Pruned, Reading, RecordReply, Recorded,
     RecordedReply, Registration, Replayed, Reply, Reserve, Reserved, Retention, Retire, Retired,
     Selection, Settle, SettleResult, Settlement, Stats, StoredEvent, Want, Work, body_key,
-    conflict_key, put_off, repeat_key, route, typed_hash, unsigned_key,
+    conflict_key, headers_from_json, headers_to_json, put_off, repeat_key, route, typed_hash,
+    unsigned_key,
 };

@@ -7,7 +7,7 @@ use tokio::time::{Instant, sleep};
 
 use crate::{
     PostgresInbox,
-    driver::{Pool, Pooled},
+    driver::{Hosts, Pool, Pooled},
     error::{OpenError, OpenErrorKind},
     hints::Hints,
     schema::{self, SchemaName, migration_sql},
@@ -110,16 +110,21 @@ impl PostgresBuilder {
     }
 
     /// How long to wait for a connection with a transaction begun on it, before
-    /// the database counts as away and the caller hears `Unavailable`. Default
-    /// 500 ms, so that a receiver answers 503 within one second. Raise it where
+    /// the database counts as away and the caller hears `Unavailable`. What follows
+    /// in the transaction has the [statement time-out](Self::with_statement_timeout).
+    /// Default 500 ms, so that a receiver answers 503 within one second. Raise it where
     /// making a connection takes longer: TLS to a server far away.
+    ///
+    /// Where the URL names several hosts, the next one is asked too when one has not
+    /// answered within an equal part of it: a third, of two. An address gets half
+    /// of it to take a connection at all, unless the URL says `connect_timeout`.
     pub fn with_begin_timeout(mut self, limit: Duration) -> Self {
         self.begin_timeout = limit;
         self
     }
 
-    /// How many connections the inbox's own work has. Default 6: one that stores,
-    /// the others for workers, lists and counts. At least 2. Not used with a pool of
+    /// How many connections the inbox's own work has. Default 6: two that store
+    /// and settle, the others for workers, lists and counts. At least 2. Not used with a pool of
     /// yours.
     pub fn with_max_connections(mut self, connections: usize) -> Self {
         self.max_connections = connections.max(2);
@@ -146,8 +151,11 @@ impl PostgresBuilder {
         self
     }
 
-    /// How long one statement of the inbox's may take, on the server and as far as
-    /// the caller waits. Default 5 s; one takes milliseconds.
+    /// How long one statement of the inbox's may take on the server. Default 5 s; one
+    /// takes milliseconds. For a whole transaction, with what is done again, the caller
+    /// waits no longer than for two and the [begin time-out](Self::with_begin_timeout);
+    /// migrating and [`with_tables`](Self::with_tables) wait for other processes that do
+    /// the same, as long as that takes.
     pub fn with_statement_timeout(mut self, limit: Duration) -> Self {
         self.statement_timeout = limit;
         self
@@ -307,8 +315,12 @@ impl PostgresBuilder {
                 Ok(Found {
                     schema: named(place.schema.take())?,
                     notify: place.notify,
-                    pool: own_pool(&mut place, self.max_connections)?,
-                    for_handlers: Some(own_pool(&mut place, self.max_transactions)?),
+                    pool: own_pool(&mut place, self.max_connections, self.begin_timeout)?,
+                    for_handlers: Some(own_pool(
+                        &mut place,
+                        self.max_transactions,
+                        self.begin_timeout,
+                    )?),
                 })
             }
         }
@@ -331,7 +343,11 @@ impl fmt::Debug for PostgresBuilder {
 }
 
 /// A pool of ours.
-fn own_pool(place: &mut Place, connections: usize) -> Result<Arc<dyn Pool>, OpenError> {
+fn own_pool(
+    place: &mut Place,
+    connections: usize,
+    limit: Duration,
+) -> Result<Arc<dyn Pool>, OpenError> {
     let config = &mut place.config;
     if config.get_application_name().is_none() {
         config.application_name("tower-webhooks");
@@ -340,11 +356,16 @@ fn own_pool(place: &mut Place, connections: usize) -> Result<Arc<dyn Pool>, Open
         // A server that vanished without a word.
         config.tcp_user_timeout(VANISHED);
     }
-    let tls = place.tls()?;
-    let manager = ManagerConfig {
-        recycling_method: RecyclingMethod::Fast,
-    };
-    let manager = Manager::from_config(place.config.clone(), tls.clone(), manager);
+    if config.get_keepalives_idle() == tokio_postgres::Config::new().get_keepalives_idle() {
+        // Whoever listens sends nothing, and would wait for that server for hours.
+        config.keepalives_idle(QUIET);
+    }
+    if config.get_connect_timeout().is_none() {
+        // A name may stand for several addresses, which are tried one after another.
+        config.connect_timeout(limit / 2);
+    }
+    let hosts = Hosts::new(&place.config, place.tls()?, limit);
+    let manager = Manager::from_connect(place.config.clone(), hosts.clone(), RECYCLING);
     let pool = deadpool_postgres::Pool::builder(manager)
         .max_size(connections)
         .runtime(Runtime::Tokio1)
@@ -354,12 +375,18 @@ fn own_pool(place: &mut Place, connections: usize) -> Result<Arc<dyn Pool>, Open
         })?;
     Ok(Arc::new(Pooled {
         pool,
-        beside: Some((place.config.clone(), tls)),
+        beside: Some(hosts),
     }))
 }
+
+/// A connection is asked for nothing before its transaction begins.
+const RECYCLING: ManagerConfig = ManagerConfig {
+    recycling_method: RecyclingMethod::Fast,
+};
 
 /// For a first connection that the server neither makes nor refuses.
 const ONE_TRY: Duration = Duration::from_secs(10);
 const RETRY: Duration = Duration::from_millis(250);
 const SAY_AGAIN: Duration = Duration::from_secs(10);
 const VANISHED: Duration = Duration::from_secs(10);
+const QUIET: Duration = Duration::from_secs(30);

@@ -71,7 +71,7 @@ impl OpenError {
         let source = self.source.as_ref();
         let failure = source.and_then(|source| source.downcast_ref::<Failure>());
         failure.is_some_and(|failure| match failure {
-            Failure::Connection(_) | Failure::Late(_) => true,
+            Failure::Busy | Failure::Connection(_) | Failure::Late(_) => true,
             // Operator intervention, such as "the database system is starting up"; too
             // many connections, as when all programs come back at once.
             Failure::Server { code, .. } => code.starts_with("57P") || code == "53300",
@@ -102,6 +102,9 @@ impl From<OpenError> for InboxError {
 /// quotes rows.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Failure {
+    /// All connections of the pool are in use.
+    #[error("no connection to the database is free: all are in use")]
+    Busy,
     /// The connection broke, or there was none.
     #[error(transparent)]
     Connection(Box<dyn Error + Send + Sync>),
@@ -119,7 +122,12 @@ pub(crate) enum Failure {
     },
     /// The server refused a statement.
     #[error("{message} (SQLSTATE {code})")]
-    Server { code: String, message: String },
+    Server {
+        code: String,
+        message: String,
+        /// The one that is violated.
+        constraint: Option<String>,
+    },
 }
 
 impl Failure {
@@ -127,7 +135,27 @@ impl Failure {
     pub(crate) fn code(&self) -> &str {
         match self {
             Self::Server { code, .. } => code,
-            Self::Connection(_) | Self::Late(_) | Self::Raced | Self::Row { .. } => "",
+            Self::Busy | Self::Connection(_) | Self::Late(_) | Self::Raced | Self::Row { .. } => "",
+        }
+    }
+
+    /// Whether this is a server that takes no writes: a standby.
+    pub(crate) fn is_of_a_standby(&self) -> bool {
+        matches!(self.code(), "0A000" | "25006")
+    }
+
+    /// The same, or `Raced` if another process has stored the key of an event, or
+    /// given a turn, since it was looked for.
+    pub(crate) fn raced(self) -> Self {
+        match &self {
+            Self::Server {
+                code, constraint, ..
+            } if code == "23505"
+                && matches!(constraint.as_deref(), Some("event_key" | "job_turn")) =>
+            {
+                Self::Raced
+            }
+            _ => self,
         }
     }
 
@@ -162,7 +190,26 @@ mod tests {
         Failure::Server {
             code: code.to_owned(),
             message: "no".to_owned(),
+            constraint: None,
         }
+    }
+
+    #[test]
+    fn only_an_events_key_and_a_turn_are_raced_for() {
+        let violated = |name: Option<&str>| Failure::Server {
+            code: "23505".to_owned(),
+            message: "no".to_owned(),
+            constraint: name.map(str::to_owned),
+        };
+        for name in ["event_key", "job_turn"] {
+            let raced = violated(Some(name)).raced();
+            assert!(matches!(raced, Failure::Raced), "{name}");
+        }
+        for name in [Some("event_pkey"), Some("settlement_pkey"), None] {
+            let kept = violated(name).raced();
+            assert_eq!(kept.code(), "23505", "{name:?}");
+        }
+        assert_eq!(server("23514").raced().code(), "23514");
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 use std::{
     fmt,
+    num::NonZeroUsize,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU64, Ordering},
@@ -170,7 +171,7 @@ impl PostgresInbox {
         let database = self.0.database.clone();
         tokio::spawn(async move {
             if let Err(failure) = store::fold(&database).await {
-                tracing::debug!(reason = %failure, "counts are not summed up; the next one does it");
+                tracing::warn!(reason = %failure, "counts are not summed up; the next one does it");
             }
         });
     }
@@ -239,6 +240,10 @@ impl Inbox for PostgresInbox {
         Box::pin(async move { self.try_apply(&batch).await })
     }
 
+    fn writers(&self) -> NonZeroUsize {
+        WRITERS
+    }
+
     fn begin(&self) -> BoxFuture<'_, Result<Option<Work>, InboxError>> {
         Box::pin(async { Ok(Some(self.0.database.begin_work().await?)) })
     }
@@ -284,6 +289,10 @@ impl Inbox for PostgresInbox {
         &'a self,
         selection: &'a Selection,
     ) -> BoxFuture<'a, Result<Replayed, InboxError>> {
+        if selection.dry_run {
+            let database = &self.0.database;
+            return reading!(self, session => store::dry_run(database, session, selection));
+        }
         Box::pin(async move { Ok(operating!(self, transaction => transaction.replay(selection))?) })
     }
 
@@ -349,6 +358,10 @@ impl fmt::Debug for PostgresInbox {
             .finish_non_exhaustive()
     }
 }
+
+/// How many transactions store and settle at once: while one waits for its commit, the next one
+/// fills.
+const WRITERS: NonZeroUsize = NonZeroUsize::new(2).unwrap();
 
 /// How often a transaction is done that others get in the way of.
 const TRIES: u32 = 8;

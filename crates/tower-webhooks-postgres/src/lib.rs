@@ -31,7 +31,7 @@
 //!
 //! # What PostgreSQL must do
 //!
-//! * **12 or later**, with `fsync` and `full_page_writes` on, as they are by
+//! * **12 or later**, a database in UTF8, with `fsync` and `full_page_writes` on, as they are by
 //!   default; [`check`](tower_webhooks_inbox::Inbox::check) reads them back. Every
 //!   transaction sets `synchronous_commit = on` itself, whatever a role or database
 //!   says (`remote_apply`, which is stronger, stays). `LISTEN` and `NOTIFY` carry
@@ -39,9 +39,11 @@
 //! * **Failover**: what is acknowledged is on the primary's disk. It is on a
 //!   standby too only if that is synchronous (`synchronous_standby_names`); a
 //!   failover to an asynchronous one can lose the last acknowledged events. After a
-//!   failover the inbox finds the new primary if the URL does: name several hosts
-//!   with `target_session_attrs=read-write`. A standby refuses to store, which is
-//!   [`Unavailable`](tower_webhooks_inbox::InboxErrorKind::Unavailable).
+//!   failover the inbox finds the new primary if the URL names all hosts: the one
+//!   that takes writes is meant, unless it says `target_session_attrs`, and a host
+//!   that says nothing keeps nobody from the next. A standby refuses to store, which
+//!   is [`Unavailable`](tower_webhooks_inbox::InboxErrorKind::Unavailable); a
+//!   connection to one is not kept.
 //! * **A role of its own, not a superuser.** It owns the schema, or may make one
 //!   in the database. Where the program's role may not make tables, open with
 //!   [`auto_migrate(false)`](PostgresBuilder::auto_migrate), run what
@@ -62,9 +64,18 @@
 //!
 //! While the database is away, the caller hears `Unavailable` within the
 //! [begin time-out](PostgresBuilder::with_begin_timeout), half a second, so that a
-//! receiver answers 503 and the provider tries again; it recovers by itself. A lock
-//! is waited for no longer than 800 ms. A program that starts meanwhile waits for
+//! receiver answers 503 and the provider tries again; it recovers by itself. That
+//! all of an inbox's own connections are in use is `Unavailable` after the same time. A
+//! lock is waited for no longer than 1.5 s, a little more than the server takes to notice a
+//! deadlock; where a handler's transaction is settled, for as long as a
+//! [statement](PostgresBuilder::with_statement_timeout) may take. A
+//! program that starts meanwhile waits for
 //! [five minutes](PostgresBuilder::with_open_wait).
+//!
+//! The server takes back a transaction whose client has gone without a word: one of
+//! the inbox's own after the statement time-out, a handler's after ten minutes without
+//! a statement, unless the role or database has an
+//! `idle_in_transaction_session_timeout`.
 //!
 //! | the URL's `sslmode` | encrypted | whose certificate |
 //! |---|---|---|
@@ -87,7 +98,8 @@
 //!
 //! # Growth
 //!
-//! * `event` is written once and never moved; bodies and headers are in
+//! * `event` is written once, and changed only where somebody routes, replays or
+//!   erases it, or it comes again; bodies and headers are in
 //!   `event_body`, so that pruning them leaves no holes among the keys. With a body
 //!   of 600 bytes count on 1.5 kB for an event with one job, indexes included.
 //! * `job` is narrow, with room in each page for its versions, and vacuumed when
@@ -122,7 +134,11 @@
 //!
 //! `true`: the job is done when the transaction commits. `false`: the token is not
 //! the job's current one, so another worker has it, or it is done; roll back. It
-//! waits for nobody but who completes another job of the same ordering key. A
+//! waits for nobody but who stores or ends other jobs of the same ordering key, or of one in 256
+//! that shares its lock, and so do these for it. A job of an
+//! [ordering key](tower_webhooks_inbox::NewEvent::ordering_key) wants a transaction that
+//! is `READ COMMITTED`, as they are by default, and is an error (25000) in any other: its
+//! snapshot may hide the job whose turn comes next, which then nobody would call. A
 //! settle that a worker sends afterwards finds the lease ended, and changes
 //! nothing.
 

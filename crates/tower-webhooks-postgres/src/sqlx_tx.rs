@@ -11,7 +11,9 @@ use tower_webhooks_inbox::Work;
 use crate::{TxError, driver::SqlxWork};
 
 /// [`Tx`](crate::Tx) for an inbox over a pool of sqlx's: used as a
-/// [`PgConnection`], so pass `&mut *tx` where sqlx takes an executor.
+/// [`PgConnection`], so pass `&mut *tx` where sqlx takes an executor. What begins a
+/// transaction in it, such as a function that takes any `Acquire`, makes a savepoint,
+/// and its `commit` commits nothing before the handler's job is done.
 ///
 /// ```
 /// use tower_webhooks_postgres::{SqlxTx, sqlx};

@@ -8,7 +8,7 @@ use rustls::{
     crypto::{CryptoProvider, ring, verify_tls12_signature, verify_tls13_signature},
 };
 use rustls_pki_types::{CertificateDer, ServerName, UnixTime, pem::PemObject};
-use tokio_postgres::config::SslMode;
+use tokio_postgres::config::{SslMode, TargetSessionAttrs};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
 use crate::error::{OpenError, OpenErrorKind};
@@ -49,7 +49,7 @@ impl Place {
     /// of them.
     pub(crate) fn parse(url: &str) -> Result<Self, OpenError> {
         let wrong = |why: String| OpenError::new(OpenErrorKind::Url, why);
-        let mut verify = false;
+        let (mut verify, mut any_session) = (false, true);
         let (mut file, mut schema, mut notify) = (None, None, None);
         let kept = without_ours(url, |key, value| match (key, value) {
             ("schema", name) => {
@@ -69,15 +69,24 @@ impl Place {
                 file = Some(PathBuf::from(path));
                 Some(String::new())
             }
+            ("target_session_attrs", _) => {
+                any_session = false;
+                None
+            }
             _ => None,
         });
-        let config = tokio_postgres::Config::from_str(&kept).map_err(|error| {
+        let mut config = tokio_postgres::Config::from_str(&kept).map_err(|error| {
             let why = std::error::Error::source(&error).map(ToString::to_string);
             wrong(format!(
                 "the PostgreSQL URL cannot be used: {}",
                 why.unwrap_or_else(|| error.to_string())
             ))
         })?;
+        let hosts = config.get_hosts().len().max(config.get_hostaddrs().len());
+        if any_session && hosts > 1 {
+            // Of several, the one that an inbox can write to.
+            config.target_session_attrs(TargetSessionAttrs::ReadWrite);
+        }
         let notify = match notify.as_deref() {
             None | Some("on") => true,
             Some("off") => false,
@@ -160,24 +169,84 @@ where
 /// The text with some of its settings replaced; an empty replacement drops one.
 fn without_ours(text: &str, mut replace: impl FnMut(&str, &str) -> Option<String>) -> String {
     let is_url = text.starts_with("postgres://") || text.starts_with("postgresql://");
-    let (head, settings, between) = if is_url {
-        let Some((head, settings)) = text.split_once('?') else {
-            return text.to_owned();
-        };
-        (format!("{head}?"), settings, '&')
-    } else {
-        (String::new(), text, ' ')
+    if !is_url {
+        let kept = settings(text).into_iter().map(|(setting, key, value)| {
+            replace(key, &value).unwrap_or_else(|| setting.to_owned())
+        });
+        return joined(kept, " ");
+    }
+    let Some((head, query)) = text.split_once('?') else {
+        return text.to_owned();
     };
-    let kept: Vec<String> = settings
-        .split(between)
-        .map(|setting| {
-            let (key, value) = setting.split_once('=').unwrap_or((setting, ""));
-            replace(key, value).unwrap_or_else(|| setting.to_owned())
-        })
-        .filter(|setting| !setting.is_empty())
-        .collect();
-    let kept = format!("{head}{}", kept.join(&between.to_string()));
-    kept.strip_suffix('?').map(str::to_owned).unwrap_or(kept)
+    let kept = query.split('&').map(|setting| {
+        let (key, value) = setting.split_once('=').unwrap_or((setting, ""));
+        replace(&decoded(key), &decoded(value)).unwrap_or_else(|| setting.to_owned())
+    });
+    match joined(kept, "&") {
+        kept if kept.is_empty() => head.to_owned(),
+        kept => format!("{head}?{kept}"),
+    }
+}
+
+fn joined(settings: impl Iterator<Item = String>, between: &str) -> String {
+    let kept: Vec<String> = settings.filter(|setting| !setting.is_empty()).collect();
+    kept.join(between)
+}
+
+/// The settings of libpq's `key=value` form: the whole text of each, its key, and its
+/// value without quotes and backslashes. What has no value is left to the driver.
+fn settings(text: &str) -> Vec<(&str, &str, String)> {
+    let mut all = Vec::new();
+    let mut rest = text.trim_start();
+    while !rest.is_empty() {
+        let Some((key, after)) = rest.split_once('=') else {
+            all.push((rest, "", String::new()));
+            break;
+        };
+        let (value, next) = value_of(after.trim_start());
+        let length = rest.len().saturating_sub(next.len());
+        all.push((rest.get(..length).unwrap_or(rest), key.trim_end(), value));
+        rest = next.trim_start();
+    }
+    all
+}
+
+/// The value that a text begins with, and what follows it.
+fn value_of(text: &str) -> (String, &str) {
+    let (quoted, text) = match text.strip_prefix('\'') {
+        Some(text) => (true, text),
+        None => (false, text),
+    };
+    let mut value = String::new();
+    let mut letters = text.chars();
+    loop {
+        let here = letters.as_str();
+        match letters.next() {
+            None => return (value, ""),
+            Some('\'') if quoted => return (value, letters.as_str()),
+            Some(letter) if !quoted && letter.is_whitespace() => return (value, here),
+            Some('\\') => value.extend(letters.next()),
+            Some(letter) => value.push(letter),
+        }
+    }
+}
+
+/// A part of a URL, its `%xx` decoded, as the driver does with those that it knows.
+fn decoded(part: &str) -> String {
+    let digit = |byte: Option<u8>| char::from(byte?).to_digit(16);
+    let mut bytes = Vec::with_capacity(part.len());
+    let mut rest = part.bytes();
+    while let Some(byte) = rest.next() {
+        let mut ahead = rest.clone();
+        match (byte, digit(ahead.next()), digit(ahead.next())) {
+            (b'%', Some(high), Some(low)) => {
+                bytes.extend(u8::try_from(high * 16 + low));
+                rest = ahead;
+            }
+            _ => bytes.push(byte),
+        }
+    }
+    String::from_utf8_lossy(&bytes).into_owned()
 }
 
 /// Believes any certificate, but not that the server has no key for it.
@@ -284,6 +353,67 @@ mod tests {
         assert_eq!(notify("?connect_timeout=2&notify=off"), Ok(false));
         let refused = "notify is `on` or `off`, not `no`";
         assert_eq!(notify("?notify=no"), Err(refused.to_owned()));
+    }
+
+    #[test]
+    fn a_path_may_have_any_letter_in_either_form() {
+        let file = |path: &str| (SslMode::Require, Trust::File(path.into()));
+        for (text, path) in [
+            (
+                "postgres://me@db/hooks?sslmode=verify-full&sslrootcert=%2Fetc%2Four%20ca.pem",
+                "/etc/our ca.pem",
+            ),
+            (
+                "postgres://me@db/hooks?sslrootcert=/100%/c%C3%A4.pem&sslmode=require",
+                "/100%/cä.pem",
+            ),
+            (
+                r"host=db sslmode = verify-full sslrootcert='/etc/our ca.pem' user=me",
+                "/etc/our ca.pem",
+            ),
+            (
+                r"sslrootcert='/it\'s\\here' host=db sslmode=require",
+                r"/it's\here",
+            ),
+            (
+                r"host=db sslrootcert=/our\ ca.pem sslmode=require",
+                "/our ca.pem",
+            ),
+        ] {
+            assert_eq!(trust(text), file(path), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_stands_in_quotes_is_no_setting() {
+        let place = Place::parse(
+            r"host=db password='a b schema=other\' notify=off' application_name='my shop' schema=acme",
+        );
+        let place = place.unwrap();
+        assert_eq!(place.schema.as_deref(), Some("acme"));
+        assert!(place.notify);
+        let password = place.config.get_password().unwrap();
+        assert_eq!(password, b"a b schema=other' notify=off");
+        assert_eq!(place.config.get_application_name(), Some("my shop"));
+    }
+
+    #[test]
+    fn of_several_hosts_the_one_that_takes_writes_is_meant() {
+        let session = |text: &str| {
+            let place = Place::parse(text).unwrap();
+            place.config.get_target_session_attrs()
+        };
+        for (text, expected) in [
+            ("postgres://a,b/hooks", TargetSessionAttrs::ReadWrite),
+            ("host=a,b", TargetSessionAttrs::ReadWrite),
+            (
+                "postgres://a,b/hooks?target_session_attrs=any",
+                TargetSessionAttrs::Any,
+            ),
+            ("postgres://a/hooks", TargetSessionAttrs::Any),
+        ] {
+            assert_eq!(session(text), expected, "{text}");
+        }
     }
 
     #[test]

@@ -17,7 +17,23 @@ use crate::driver::PooledWork;
 /// constraint, counts as a failed attempt.
 ///
 /// Neither commit nor roll back in it: what a handler commits by itself is not
-/// fenced, so its job is not done then and runs again. Savepoints are fine.
+/// fenced, so its job is not done then and runs again. `SAVEPOINT` is fine. A
+/// transaction of the driver's cannot be begun in it, because the driver would send
+/// `BEGIN` and commit the handler's:
+///
+/// ```compile_fail,E0596
+/// async fn within(mut tx: tower_webhooks_postgres::Tx) {
+///     let inner = tx.transaction().await;
+/// }
+/// ```
+///
+/// After ten minutes without a statement the server takes the transaction back, unless
+/// the role, the database or the handler has set
+/// `idle_in_transaction_session_timeout`: a worker that has gone without a word would
+/// keep its locks for hours. The completion is marked with the role that the
+/// transaction began with, whatever `SET LOCAL ROLE` says by then, and waits for
+/// locks no longer than one
+/// [statement](crate::PostgresBuilder::with_statement_timeout) may take.
 ///
 /// ```
 /// use tower_webhooks_postgres::{Tx, tokio_postgres};

@@ -235,3 +235,111 @@ async fn an_event_whose_commit_did_not_arrive_is_new_when_it_comes_again() {
     assert!(matches!(again, Inserted::Unhandled { .. }), "{again:?}");
     assert_eq!(schema.count("SELECT count(*) FROM event").await, 1);
 }
+
+/// The URL with another host before the server's.
+fn after(first: u16) -> String {
+    let url = common::url();
+    let (_, server) = url.rsplit_once('@').unwrap();
+    let both = url.replace(server, &format!("127.0.0.1:{first},{server}"));
+    format!("{both}?sslmode=disable&target_session_attrs=read-write")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs PostgreSQL: eval \"$(scripts/postgres start)\""]
+async fn a_first_host_that_says_nothing_keeps_nobody_from_the_second() {
+    let schema = Schema::new();
+    // It takes connections, in the kernel at least, and says nothing.
+    let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let first = silent.local_addr().unwrap().port();
+    let started = Instant::now();
+    let inbox = PostgresInbox::builder(after(first))
+        .with_schema(schema.name.clone())
+        .with_open_wait(Duration::from_secs(5));
+    let inbox = inbox.open().await.unwrap();
+    insert(&inbox, "1").await;
+    let many: Vec<_> = (2..10).map(|id| try_insert_soon(&inbox, id)).collect();
+    futures_util::future::join_all(many).await;
+    let work = inbox.begin().await.unwrap();
+    assert!(work.is_some());
+    assert!(started.elapsed() < Duration::from_secs(3));
+    // Hints come too.
+    let hint = inbox.changed();
+    tokio::time::timeout(Duration::from_secs(3), hint)
+        .await
+        .unwrap();
+}
+
+async fn try_insert_soon(inbox: &PostgresInbox, id: u32) {
+    let started = Instant::now();
+    insert(inbox, &id.to_string()).await;
+    assert!(started.elapsed() < Duration::from_secs(1));
+}
+
+/// Shorter than a lock is waited for.
+const BRIEF: Duration = Duration::from_millis(250);
+
+const WAITS: &str =
+    "SELECT count(*) FROM pg_locks WHERE NOT granted AND relation = 'event'::regclass";
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs PostgreSQL: eval \"$(scripts/postgres start)\""]
+async fn waiting_for_a_lock_is_not_the_database_being_away() {
+    let schema = Schema::new();
+    let inbox = schema.builder().with_begin_timeout(BRIEF);
+    let inbox = inbox.open().await.unwrap();
+    insert(&inbox, "before").await;
+    let mut shell = schema.shell().await;
+    let holding = shell.transaction().await.unwrap();
+    // What looks for keys waits for it, longer than a transaction may take to begin.
+    holding.batch_execute("LOCK TABLE event").await.unwrap();
+    let storing = tokio::spawn({
+        let inbox = inbox.clone();
+        async move { try_insert(&inbox, event("1")).await }
+    });
+    while schema.count(WAITS).await == 0 {
+        assert!(!storing.is_finished(), "it does not wait");
+    }
+    let release = Instant::now() + BRIEF * 3 / 2;
+    while Instant::now() < release {
+        // Others are served meanwhile.
+        inbox.next_due(&[common::want("ship", 1)]).await.unwrap();
+    }
+    holding.rollback().await.unwrap();
+    let stored = storing.await.unwrap();
+    assert!(
+        matches!(stored, Ok(Inserted::Unhandled { .. })),
+        "{stored:?}"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs PostgreSQL: eval \"$(scripts/postgres start)\""]
+async fn waiting_for_a_connection_of_ones_own_is_not_the_database_being_away() {
+    let schema = Schema::new();
+    let inbox = schema.builder().with_max_connections(2);
+    let inbox = inbox.with_begin_timeout(BRIEF);
+    let inbox = inbox.open().await.unwrap();
+    insert(&inbox, "before").await;
+    let mut shell = schema.shell().await;
+    let holding = shell.transaction().await.unwrap();
+    holding.batch_execute("LOCK TABLE event").await.unwrap();
+    let storing: Vec<_> = ["1", "2"]
+        .map(|id| {
+            let inbox = inbox.clone();
+            tokio::spawn(async move { try_insert(&inbox, event(id)).await })
+        })
+        .into();
+    while schema.count(WAITS).await < 2 {
+        assert!(!storing[0].is_finished(), "it does not wait");
+    }
+    let error = inbox.stats().await.unwrap_err();
+    assert_eq!(error.kind(), InboxErrorKind::Unavailable);
+    let said = std::error::Error::source(&error).unwrap().to_string();
+    assert_eq!(
+        said,
+        "no connection to the database is free: all are in use"
+    );
+    holding.rollback().await.unwrap();
+    // At once.
+    inbox.stats().await.unwrap();
+}

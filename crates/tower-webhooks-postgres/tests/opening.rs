@@ -2,8 +2,10 @@
 
 mod common;
 
+use std::sync::Arc;
+
 use common::{Schema, event, insert, try_insert};
-use tower_webhooks_inbox::{Inbox, Inserted};
+use tower_webhooks_inbox::{Committer, CommitterOptions, Inbox, InboxErrorKind, Inserted};
 use tower_webhooks_postgres::{OpenErrorKind, PostgresInbox, migration_sql};
 
 #[tokio::test(flavor = "multi_thread")]
@@ -91,6 +93,32 @@ async fn a_later_schema_and_another_programs_tables_are_left_alone() {
     assert_eq!(error.kind(), OpenErrorKind::Schema);
     let tables = "SELECT count(*) FROM pg_tables WHERE schemaname = current_schema()";
     assert_eq!(foreign.count(tables).await, 1, "all of it or nothing");
+}
+
+#[tokio::test]
+#[ignore = "needs PostgreSQL: eval \"$(scripts/postgres start)\""]
+async fn a_database_that_cannot_hold_all_text_is_refused() {
+    let schema = Schema::new();
+    let postgres = common::shell(&common::url().replace("webhooks@", "postgres@")).await;
+    let name = &schema.name;
+    for (encoding, refused) in [("LATIN1", true), ("SQL_ASCII", true), ("UTF8", false)] {
+        let create = format!(
+            "CREATE DATABASE {name} OWNER webhooks TEMPLATE template0 ENCODING '{encoding}' \
+             LC_COLLATE 'C' LC_CTYPE 'C'"
+        );
+        postgres.batch_execute(&create).await.unwrap();
+        let url = common::url();
+        let (server, _) = url.rsplit_once('/').unwrap();
+        let opened = PostgresInbox::open(format!("{server}/{name}")).await;
+        assert_eq!(opened.is_err(), refused, "{encoding}");
+        if let Err(error) = opened {
+            assert_eq!(error.kind(), OpenErrorKind::Url);
+            let said = format!("the database is encoded in {encoding}, and");
+            assert!(error.to_string().starts_with(&said), "{error}");
+        }
+        let drop = format!("DROP DATABASE {name} WITH (FORCE)");
+        postgres.batch_execute(&drop).await.unwrap();
+    }
 }
 
 #[tokio::test]
@@ -228,13 +256,38 @@ async fn what_cannot_be_stored_is_the_fault_of_the_data() {
     let mut odd = event("1");
     odd.tenant = Some("a\0b".into());
     let error = try_insert(&inbox, odd).await.unwrap_err();
-    assert_eq!(
-        error.kind(),
-        tower_webhooks_inbox::InboxErrorKind::Data,
-        "{error:?}"
-    );
+    assert_eq!(error.kind(), InboxErrorKind::Data, "{error:?}");
     let stored = insert(&inbox, "1").await;
     assert!(matches!(stored, Inserted::Unhandled { .. }));
+}
+
+#[tokio::test]
+#[ignore = "needs PostgreSQL: eval \"$(scripts/postgres start)\""]
+async fn an_event_that_a_table_refuses_keeps_no_other_of_its_delivery_out() {
+    let schema = Schema::new();
+    let inbox = Arc::new(schema.open().await);
+    let shell = schema.shell().await;
+    let refuse = "ALTER TABLE event ADD CONSTRAINT bad CHECK (id <> 'bad')";
+    shell.batch_execute(refuse).await.unwrap();
+    let committer = Committer::start(inbox.clone(), CommitterOptions::new());
+    let delivery = ["1", "bad", "2"].map(event).to_vec();
+    let found = committer.insert_all_then(delivery, |_| ()).unwrap();
+    let found = found.await.unwrap();
+    assert!(matches!(found[0], Inserted::Unhandled { .. }));
+    assert!(matches!(found[1], Inserted::Unusable { .. }));
+    assert!(matches!(found[2], Inserted::Unhandled { .. }));
+    let aside = inbox.get(found[1].seq()).await.unwrap().unwrap().event;
+    assert_eq!(aside.unusable.as_deref(), Some("refused-by-inbox"));
+    assert_eq!(aside.body, Some(event("bad").body));
+
+    // Nothing of it can be stored: the others are, and it comes again.
+    let mut odd = event("3");
+    odd.tenant = Some("a\0b".into());
+    let delivery = vec![odd, event("4")];
+    let refused = committer.insert_all_then(delivery, |_| ()).unwrap().await;
+    assert_eq!(refused.unwrap_err().kind(), InboxErrorKind::Data);
+    let known = committer.insert(event("4"), ()).unwrap().await.unwrap();
+    assert!(matches!(known, Inserted::Duplicate { .. }));
 }
 
 #[tokio::test(start_paused = true)]

@@ -400,6 +400,35 @@ async fn workers_hear_of_a_replay_though_its_program_ends() {
     soon(worker.changed()).await;
 }
 
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs PostgreSQL: eval \"$(scripts/postgres start)\""]
+async fn a_dry_run_waits_for_nobody_who_replays() {
+    let schema = Schema::new();
+    let inbox = named(&schema).await;
+    register(&inbox, registration("ship")).await;
+    insert(&inbox, "1").await;
+    let mut shell = schema.shell().await;
+    let other = shell.transaction().await.unwrap();
+    let lock = "SELECT seq FROM job FOR UPDATE";
+    other.query_one(lock, &[]).await.unwrap();
+    let watch = schema.shell().await;
+    let replaying = tokio::spawn({
+        let inbox = inbox.clone();
+        async move { inbox.replay(&Selection::default()).await }
+    });
+    somebody_waits(&watch, "transactionid").await;
+    let dry = Selection {
+        dry_run: true,
+        ..Selection::default()
+    };
+    let told = inbox.replay(&dry).await.unwrap();
+    assert_eq!(told.runs.len(), 1);
+    assert!(!replaying.is_finished(), "it waits for the job");
+    other.rollback().await.unwrap();
+    let replayed = replaying.await.unwrap().unwrap();
+    assert_eq!(replayed.runs, told.runs);
+}
+
 async fn soon<T>(future: impl Future<Output = T>) -> T {
     let heard = tokio::time::timeout(Duration::from_secs(5), future).await;
     heard.expect("within five seconds")

@@ -276,6 +276,73 @@ async fn what_the_commit_triggers_finds_the_handlers_tables() {
 
 #[tokio::test]
 #[ignore = "needs PostgreSQL: eval \"$(scripts/postgres start)\""]
+async fn a_handler_that_changed_its_role_is_settled_and_keeps_it_for_the_commit() {
+    let schema = Schema::new();
+    let (inbox, job) = leased(&schema).await;
+    let name = &schema.name;
+    let trigger = format!(
+        "CREATE TABLE noted (id text); GRANT INSERT ON noted TO PUBLIC;
+         GRANT INSERT ON settlement TO PUBLIC; GRANT USAGE ON SCHEMA {name} TO PUBLIC;
+         CREATE FUNCTION note() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN
+             INSERT INTO {name}.noted VALUES (concat_ws('' '', current_user,
+                 current_setting(''lock_timeout''),
+                 current_setting(''idle_in_transaction_session_timeout'')));
+             RETURN NEW; END';
+         CREATE CONSTRAINT TRIGGER note AFTER INSERT ON settlement DEFERRABLE INITIALLY DEFERRED
+             FOR EACH ROW EXECUTE FUNCTION note();"
+    );
+    schema.shell().await.batch_execute(&trigger).await.unwrap();
+    // Any role that this one may be; every server has this one.
+    let granted = "GRANT pg_monitor TO webhooks";
+    let postgres = common::url().replace("webhooks@", "postgres@");
+    common::shell(&postgres)
+        .await
+        .batch_execute(granted)
+        .await
+        .unwrap();
+    let work = begin(&inbox).await;
+    let other = "SET LOCAL ROLE pg_monitor; SET LOCAL lock_timeout = '7s'";
+    write(&schema, &work, &format!("{other}; {PAY}")).await;
+    assert_eq!(settle(&inbox, &job, &work).await, SettleResult::Settled);
+    // What he set is back; and who vanishes now keeps the job's row no longer than a statement.
+    let noted = "SELECT count(*) FROM noted WHERE id = 'pg_monitor 7s 5s'";
+    assert_eq!(schema.count(noted).await, 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs PostgreSQL: eval \"$(scripts/postgres start)\""]
+async fn a_handlers_transaction_may_not_idle_for_ever_nor_wait_for_ever_to_be_settled() {
+    let schema = Schema::new();
+    let (inbox, job) = leased(&schema).await;
+    let shows = async |work: &Work| -> String {
+        let tx = Tx::take(work).unwrap();
+        let sql = "SHOW idle_in_transaction_session_timeout";
+        tx.query_one(sql, &[]).await.unwrap().get(0)
+    };
+    let work = begin(&inbox).await;
+    assert_eq!(shows(&work).await, "10min");
+    drop(work);
+
+    // Somebody holds the table: the settle waits for it as long as for a statement.
+    let inbox = schema.builder().with_max_transactions(1);
+    let inbox = inbox.with_statement_timeout(Duration::from_millis(300));
+    let inbox = inbox.open().await.unwrap();
+    let mut shell = schema.shell().await;
+    let holding = shell.transaction().await.unwrap();
+    let hold = "LOCK TABLE job IN EXCLUSIVE MODE";
+    holding.batch_execute(hold).await.unwrap();
+    let work = begin(&inbox).await;
+    write(&schema, &work, PAY).await;
+    let refused = reason(settle(&inbox, &job, &work).await);
+    assert!(refused.contains("55P03"), "{refused}");
+    holding.rollback().await.unwrap();
+    let work = begin(&inbox).await;
+    write(&schema, &work, PAY).await;
+    assert_eq!(settle(&inbox, &job, &work).await, SettleResult::Settled);
+}
+
+#[tokio::test]
+#[ignore = "needs PostgreSQL: eval \"$(scripts/postgres start)\""]
 async fn the_documented_statement_completes_a_job_once() {
     let schema = Schema::new();
     let (inbox, job) = leased(&schema).await;
@@ -323,6 +390,61 @@ async fn the_documented_statement_calls_the_next_of_its_line() {
     let row = shell.query_one(&sql, &[&seq, &token]).await.unwrap();
     assert!(row.get::<_, bool>(0));
     assert_eq!(claim(&inbox, "settle", 10).await.len(), 1);
+}
+
+#[tokio::test]
+#[ignore = "needs PostgreSQL: eval \"$(scripts/postgres start)\""]
+async fn the_documented_statement_refuses_a_snapshot_that_hides_the_next_of_a_line() {
+    let schema = Schema::new();
+    let inbox = schema.open().await;
+    let mut ordered = registration("settle");
+    ordered.ordering = Ordering::Skip;
+    register(&inbox, ordered).await;
+    let insert_keyed = async |id: &str| {
+        let mut keyed = event(id);
+        keyed.ordering_key = Some("account".into());
+        try_insert(&inbox, keyed).await.unwrap()
+    };
+    insert_keyed("1").await;
+    let first = claim(&inbox, "settle", 10).await.remove(0);
+    let (seq, token) = (first.event.seq.0.cast_signed(), first.token.cast_signed());
+    let mut shell = schema.shell().await;
+    for (level, done) in [
+        ("REPEATABLE READ", false),
+        ("SERIALIZABLE", false),
+        ("READ COMMITTED", true),
+    ] {
+        let transaction = shell.transaction().await.unwrap();
+        let begin = format!("SET TRANSACTION ISOLATION LEVEL {level}; SELECT FROM job");
+        transaction.batch_execute(&begin).await.unwrap();
+        insert_keyed(level).await;
+        let complete = "SELECT complete($1, 'settle', $2)";
+        let completed = transaction.query_one(complete, &[&seq, &token]).await;
+        if done {
+            assert!(completed.unwrap().get::<_, bool>(0));
+            transaction.commit().await.unwrap();
+        } else {
+            let error = completed.unwrap_err();
+            let said = error.as_db_error().unwrap();
+            let expected = format!(
+                "a job of an ordering key is completed in READ COMMITTED only, not in {level}"
+            );
+            assert_eq!((said.code().code(), said.message()), ("25000", &*expected));
+        }
+    }
+    assert_eq!(claim(&inbox, "settle", 10).await.len(), 1);
+
+    // A job that stands in no line has nobody to call.
+    register(&inbox, registration("ship")).await;
+    insert(&inbox, "alone").await;
+    let job = claim(&inbox, "ship", 10).await.remove(0);
+    let (seq, token) = (job.event.seq.0.cast_signed(), job.token.cast_signed());
+    let alone = format!(
+        "BEGIN ISOLATION LEVEL SERIALIZABLE; SELECT complete({seq}, 'ship', {token}); COMMIT"
+    );
+    shell.batch_execute(&alone).await.unwrap();
+    let ships = "SELECT count(*) FROM job WHERE handler = 'ship' AND state = 'done'";
+    assert_eq!(schema.count(ships).await, 1);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -442,4 +564,134 @@ mod over_sqlx {
         assert_eq!(settle(&inbox, &job, &work).await, SettleResult::Settled);
         assert_eq!(settlements(&schema).await, 1);
     }
+
+    #[tokio::test]
+    #[ignore = "needs PostgreSQL: eval \"$(scripts/postgres start)\""]
+    async fn a_pool_is_as_large_after_a_server_ended_its_connections() {
+        let schema = Schema::new();
+        let (inbox, job) = leased_over(&schema, 1).await;
+        for _ in 0..2 {
+            let work = begin(&inbox).await;
+            let mut tx = SqlxTx::take(&work).unwrap();
+            let own = sqlx::query_scalar("SELECT pg_backend_pid()");
+            let pid: i32 = own.fetch_one(&mut *tx).await.unwrap();
+            drop(tx);
+            let end = format!("SELECT pg_terminate_backend({pid})");
+            schema.shell().await.batch_execute(&end).await.unwrap();
+            drop(work);
+        }
+        let work = begin(&inbox).await;
+        assert_eq!(settle(&inbox, &job, &work).await, SettleResult::Settled);
+    }
+
+    #[tokio::test]
+    #[ignore = "needs PostgreSQL: eval \"$(scripts/postgres start)\""]
+    async fn a_transaction_within_the_handlers_is_a_savepoint_of_it() {
+        let schema = Schema::new();
+        let (_, job) = leased(&schema).await;
+        let pool = PgPoolOptions::new().max_connections(1);
+        let pool = pool.connect(&common::url()).await.unwrap();
+        let inbox = PostgresInbox::from_sqlx(pool.clone()).with_schema(schema.name.clone());
+        let inbox = inbox.open().await.unwrap();
+        let insert = |id: &str| {
+            let sql = format!("INSERT INTO {}.settlement VALUES ('{id}')", schema.name);
+            sqlx::query(sqlx::AssertSqlSafe(sql))
+        };
+        // As a function that takes a connection, and knows nothing of the handler's.
+        let within = async |work: &Work, id: &str| {
+            let mut tx = SqlxTx::take(work).unwrap();
+            let mut inner = sqlx::Connection::begin(&mut *tx).await.unwrap();
+            insert(id).execute(&mut *inner).await.unwrap();
+            inner.commit().await.unwrap();
+        };
+
+        let work = begin(&inbox).await;
+        within(&work, "a").await;
+        assert_eq!(settlements(&schema).await, 0, "not before");
+        // The handler fails.
+        drop(work);
+        let work = begin(&inbox).await;
+        assert_eq!(settlements(&schema).await, 0);
+        within(&work, "b").await;
+        let mut tx = SqlxTx::take(&work).unwrap();
+        let mut inner = sqlx::Connection::begin(&mut *tx).await.unwrap();
+        insert("c").execute(&mut *inner).await.unwrap();
+        inner.rollback().await.unwrap();
+        drop(tx);
+        assert_eq!(settle(&inbox, &job, &work).await, SettleResult::Settled);
+        assert_eq!(settlements(&schema).await, 1);
+
+        // The connection serves the program's own transactions as it did before.
+        let mut own = pool.begin().await.unwrap();
+        insert("d").execute(&mut *own).await.unwrap();
+        own.commit().await.unwrap();
+        assert_eq!(settlements(&schema).await, 2);
+    }
+
+    #[tokio::test]
+    #[ignore = "needs PostgreSQL: eval \"$(scripts/postgres start)\""]
+    async fn a_refused_commit_leaves_a_clean_connection() {
+        let schema = Schema::new();
+        let (inbox, job) = leased_over(&schema, 1).await;
+        let work = begin(&inbox).await;
+        let mut tx = SqlxTx::take(&work).unwrap();
+        let dangling = format!("INSERT INTO {}.line VALUES ('nowhere')", schema.name);
+        let dangling = sqlx::raw_sql(sqlx::AssertSqlSafe(dangling));
+        dangling.execute(&mut *tx).await.unwrap();
+        drop(tx);
+        let refused = reason(settle(&inbox, &job, &work).await);
+        assert!(refused.contains("23503"), "{refused}");
+        let work = begin(&inbox).await;
+        pay(&schema, &work).await;
+        assert_eq!(settle(&inbox, &job, &work).await, SettleResult::Settled);
+        assert_eq!(settlements(&schema).await, 1);
+    }
+}
+
+#[tokio::test]
+#[ignore = "needs PostgreSQL: eval \"$(scripts/postgres start)\""]
+async fn a_job_in_use_is_told_apart_and_keeps_nothing_else_waiting() {
+    let schema = Schema::new();
+    let (inbox, job) = leased(&schema).await;
+    let using = schema.shell().await;
+    let lock = "BEGIN; SELECT FROM job WHERE state = 'running' FOR UPDATE";
+    using.batch_execute(lock).await.unwrap();
+    let again = || Batch {
+        inserts: vec![event("evt_2")],
+        settles: vec![done(&job, None)],
+        ..Batch::default()
+    };
+    let applied = inbox.apply(again()).await.unwrap();
+    assert_eq!(applied.settles, [SettleResult::Busy]);
+    assert!(matches!(applied.inserts[..], [Inserted::New { .. }]));
+    assert_eq!(state(&inbox, &job).await, JobState::Running);
+
+    using.batch_execute("ROLLBACK").await.unwrap();
+    let applied = inbox.apply(again()).await.unwrap();
+    assert_eq!(applied.settles, [SettleResult::Settled]);
+    let applied = inbox.apply(again()).await.unwrap();
+    assert_eq!(applied.settles, [SettleResult::LeaseLost]);
+}
+
+/// Its own worker may be extending the lease when a handler ends.
+#[tokio::test]
+#[ignore = "needs PostgreSQL: eval \"$(scripts/postgres start)\""]
+async fn a_handlers_commit_waits_for_whoever_has_the_jobs_row() {
+    let schema = Schema::new();
+    let (inbox, job) = leased(&schema).await;
+    let work = begin(&inbox).await;
+    write(&schema, &work, PAY).await;
+    let using = schema.shell().await;
+    let extend =
+        "BEGIN; UPDATE job SET due_at = due_at + interval '1 minute' WHERE state = 'running'";
+    using.batch_execute(extend).await.unwrap();
+    let settling = tokio::spawn({
+        let (inbox, job, work) = (inbox.clone(), job.clone(), work.clone());
+        async move { settle(&inbox, &job, &work).await }
+    });
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    assert!(!settling.is_finished(), "it waits");
+    using.batch_execute("COMMIT").await.unwrap();
+    assert_eq!(settling.await.unwrap(), SettleResult::Settled);
+    assert_eq!(settlements(&schema).await, 1);
 }

@@ -127,10 +127,8 @@ impl ApiClient {
             .headers(self.credentials.clone())
             .timeout(self.timeout);
         if let Some(body) = body {
-            let body = serde_json::to_vec(body).map_err(|_| {
-                let message = "the request cannot be written as JSON";
-                Error::new(ErrorKind::Transport, message)
-            })?;
+            let body = serde_json::to_vec(body)
+                .map_err(|_| Error::unsent("the request cannot be written as JSON"))?;
             let kind = HeaderValue::from_static("application/json");
             request = request.header(header::CONTENT_TYPE, kind).body(body);
         }
@@ -197,12 +195,13 @@ fn explain(error: &reqwest::Error) -> Error {
     while let Some(source) = innermost.source() {
         innermost = source;
     }
-    let what = if error.is_connect() {
-        "cannot connect"
-    } else {
-        "no whole answer"
-    };
-    Error::new(ErrorKind::Transport, format!("{what}: {innermost}"))
+    if error.is_connect() {
+        return Error::unsent(format!("cannot connect: {innermost}"));
+    }
+    Error::new(
+        ErrorKind::Transport,
+        format!("no whole answer: {innermost}"),
+    )
 }
 
 fn refusal(

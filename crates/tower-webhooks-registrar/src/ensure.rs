@@ -2,6 +2,8 @@
 
 use std::collections::BTreeSet;
 
+use reqwest::Url;
+
 use crate::{Error, ErrorKind, ManagementApi, Registration, Wish};
 
 /// What [`ensure`] may do.
@@ -53,7 +55,9 @@ pub struct Ensured {
 }
 
 /// Makes the registration for the wish's URL match the wish: its event types,
-/// and what else the provider shows. Run again it changes nothing.
+/// and what else the provider shows. Run again it changes nothing. Two spellings
+/// of one URL are the same, such as `https://SHOP.example:443` and
+/// `https://shop.example/`.
 ///
 /// A secret is not compared, since most providers do not show it: it is sent
 /// when one is created, and [`ManagementApi::rotate`] replaces it.
@@ -79,8 +83,11 @@ pub async fn ensure<A: ManagementApi>(api: &A, wish: &Wish, how: Ensure) -> Resu
             others: Vec::new(),
         });
     }
-    let same_url = |known: &Registration| known.url.as_deref() == Some(wish.url.as_str());
-    let known: Vec<_> = api.list().await?.into_iter().filter(same_url).collect();
+    let is_there = |known: &Registration| {
+        let url = known.url.as_deref();
+        url.is_some_and(|url| is_same_url(url, &wish.url))
+    };
+    let known: Vec<_> = api.list().await?.into_iter().filter(is_there).collect();
     let is_dry = how == Ensure::DryRun;
     let as_wished = |known: &Registration| matches(known, wish, events.as_deref());
     let is_superseded = |known: &Registration| {
@@ -124,6 +131,16 @@ pub async fn ensure<A: ManagementApi>(api: &A, wish: &Wish, how: Ensure) -> Resu
     })
 }
 
+/// Whether two texts are one URL: the host's case, a default port, and no path in place of
+/// `/` make no other one, as the URL standard has it (<https://url.spec.whatwg.org/>, read
+/// 2026-11-22). A slash more at a path's end does.
+fn is_same_url(known: &str, wished: &str) -> bool {
+    match (Url::parse(known), Url::parse(wished)) {
+        (Ok(known), Ok(wished)) => known == wished,
+        _ => known == wished,
+    }
+}
+
 fn not_deleted(id: &str, error: &Error) -> Error {
     let message = format!(
         "there is a registration as wished, but {id}, which sends to the same URL, could not be deleted ({error}): run it again"
@@ -157,4 +174,35 @@ fn matches(known: &Registration, wish: &Wish, events: Option<&[String]>) -> bool
         && same_name
         && known.active.is_none_or(|active| active == wish.is_active())
         && known.encrypted.is_none_or(|one| one == wish.is_encrypted())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn spellings_of_one_url_are_the_same_and_other_urls_are_not() {
+        let url = "https://shop.example/hooks";
+        for (other, expected) in [
+            (url, true),
+            ("https://SHOP.example/hooks", true),
+            ("HTTPS://shop.example:443/hooks", true),
+            ("https://shop.example/a/../hooks", true),
+            ("https://shop.example/hooks/", false),
+            ("https://shop.example/Hooks", false),
+            ("https://shop.example/hooks?a=1", false),
+            ("https://shop.example:8443/hooks", false),
+            ("http://shop.example/hooks", false),
+            ("https://shop.example.evil/hooks", false),
+            ("https://user@shop.example/hooks", false),
+        ] {
+            assert_eq!(is_same_url(other, url), expected, "{other}");
+        }
+        assert!(is_same_url(
+            "http://shop.example:80",
+            "http://shop.example/"
+        ));
+        assert!(is_same_url("no URL", "no URL"));
+        assert!(!is_same_url("no URL", "No URL"));
+    }
 }

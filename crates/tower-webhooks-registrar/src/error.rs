@@ -8,6 +8,8 @@ use std::{fmt, time::Duration};
 pub struct Error {
     kind: ErrorKind,
     message: String,
+    /// Nothing left this machine.
+    is_unsent: bool,
 }
 
 /// What kind of failure it is.
@@ -56,6 +58,15 @@ impl Error {
         Self {
             kind,
             message: message.into(),
+            is_unsent: false,
+        }
+    }
+
+    /// A call that never reached its provider.
+    pub(crate) fn unsent(message: impl Into<String>) -> Self {
+        Self {
+            is_unsent: true,
+            ..Self::new(ErrorKind::Transport, message)
         }
     }
 
@@ -65,6 +76,21 @@ impl Error {
 
     pub(crate) fn unsupported(what: &str) -> Self {
         Self::new(ErrorKind::Unsupported, what)
+    }
+
+    /// Says what to do besides, where the call may have been done and only its answer is
+    /// lost.
+    pub(crate) fn advising(mut self, what_to_do: &str) -> Self {
+        let may_be_done = match self.kind {
+            ErrorKind::Answer | ErrorKind::Server { .. } | ErrorKind::TimedOut => true,
+            ErrorKind::Refused { status } => status < 400,
+            ErrorKind::Transport => !self.is_unsent,
+            _ => false,
+        };
+        if may_be_done {
+            self.message = format!("{}; {what_to_do}", self.message);
+        }
+        self
     }
 
     /// What kind of failure it is.

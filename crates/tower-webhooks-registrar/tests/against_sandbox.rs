@@ -300,6 +300,16 @@ async fn ensuring_creates_once_replaces_when_handlers_change_and_then_rests() {
         assert_eq!(again.plan, Plan::Unchanged);
         assert_eq!(again.registration, first.registration);
     }
+    // Another spelling of the same URL, and another URL.
+    for (url, plan) in [
+        ("HTTP://127.0.0.1:9/a/../hook", Plan::Unchanged),
+        ("http://127.0.0.1:9/hook/", Plan::Create),
+    ] {
+        let spelled = Wish::new(url).with_events(["payment.confirmed"]);
+        let spelled = spelled.with_secret(secret());
+        let dry = ensure(&api, &spelled, Ensure::DryRun).await.unwrap();
+        assert_eq!(dry.plan, plan, "{url}");
+    }
     let more = wish
         .clone()
         .with_events(["payment.expired", "payment.confirmed"]);

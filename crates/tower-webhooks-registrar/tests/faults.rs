@@ -162,6 +162,55 @@ async fn no_answer_in_time_is_a_time_out_and_no_listener_a_failed_connection() {
     assert!(!error.to_string().contains(host), "{error}");
 }
 
+/// What may have been created, with a secret that stood in the answer which is lost.
+#[tokio::test]
+async fn a_lost_answer_with_a_secret_says_what_to_do() {
+    let mppcash_says = "it may have been created all the same, and its secret stood in that answer alone: have the provider delete it, and create it anew";
+    let devdraft_says = "it may have been created all the same: list shows whether it was, and getting it its secret";
+    let settled = wish().with_events(["transfer.settled"]);
+    let named = wish().with_name("Orders");
+    let said = async |at: &Listening| {
+        let short = Duration::from_millis(200);
+        let mppcash = mppcash(at).with_timeout(short).create(&settled).await;
+        let devdraft = devdraft(at).with_timeout(short).create(&named).await;
+        [mppcash, devdraft].map(|made| made.unwrap_err().to_string())
+    };
+    for (status, answer, is_lost) in [
+        (201, "{", true),
+        (302, "", true),
+        (500, "", true),
+        (503, "", true),
+        (400, "", false),
+        (401, "", false),
+        (403, "", false),
+        (404, "", false),
+        (409, "", false),
+        (429, "", false),
+    ] {
+        let code = StatusCode::from_u16(status).unwrap();
+        let at = answering(move || async move { (code, answer) }).await;
+        let [mppcash, devdraft] = said(&at).await;
+        assert_eq!(mppcash.ends_with(mppcash_says), is_lost, "{mppcash}");
+        assert_eq!(devdraft.ends_with(devdraft_says), is_lost, "{devdraft}");
+        let (lost, status) = (mppcash.contains("created"), status.to_string());
+        assert_eq!(lost, is_lost, "{mppcash}");
+        assert!(mppcash.contains(&status) || status == "201", "{mppcash}");
+    }
+    let silent = answering(|| async { pending::<StatusCode>().await }).await;
+    let [mppcash, devdraft] = said(&silent).await;
+    assert!(mppcash.ends_with(mppcash_says), "{mppcash}");
+    assert!(devdraft.ends_with(devdraft_says), "{devdraft}");
+    // What never arrived was never done.
+    let base = silent.base.clone();
+    drop(silent);
+    tokio::task::yield_now().await;
+    let away = Listening::nobody(base);
+    for said in said(&away).await {
+        assert!(said.starts_with("cannot connect: "), "{said}");
+        assert!(!said.contains("created"), "{said}");
+    }
+}
+
 #[tokio::test]
 async fn a_webhook_whose_secret_is_not_learned_is_named() {
     let count = std::sync::Arc::new(std::sync::atomic::AtomicUsize::new(0));

@@ -13,7 +13,8 @@
 //! | `POST /_sandbox/dispatches/{id}/redeliver` | | the dispatch after one more attempt |
 //!
 //! Errors are `{"error":"…"}`. A body has to come as `application/json`, which
-//! no page of another site can send without asking first.
+//! no page of another site can send without asking first; and no page of another
+//! site is let in at all.
 
 use axum::{
     Json, Router,

@@ -30,8 +30,16 @@ pub(crate) struct Shipment {
 }
 
 impl Shipment {
-    pub(crate) fn id(&self) -> &str {
-        &self.id
+    /// What it takes in memory.
+    pub(crate) fn bytes(&self) -> usize {
+        let body = self.event.draft.body.len();
+        let copies = if self.repeats() { 2 } else { 1 };
+        body.saturating_mul(copies)
+    }
+
+    /// Whether a redelivery is the first attempt's request again.
+    fn repeats(&self) -> bool {
+        self.provider.retries().signed_anew == SignedAnew::No
     }
 }
 
@@ -45,7 +53,7 @@ impl Sandbox {
         event: Outgoing,
     ) -> String {
         let id = new_id("dsp");
-        self.inner.ledger.add(Dispatch {
+        let dispatch = Dispatch {
             id: id.clone(),
             provider: provider.name().clone(),
             registration: registration.id.clone(),
@@ -54,7 +62,7 @@ impl Sandbox {
             event_id: event.event_id.clone(),
             state: State::Pending,
             attempts: Vec::new(),
-        });
+        };
         let shipment = Arc::new(Shipment {
             id: id.clone(),
             registration: registration.id.clone(),
@@ -64,9 +72,10 @@ impl Sandbox {
             event,
             first: OnceLock::new(),
         });
-        self.keep(&shipment);
+        self.inner.ledger.add(dispatch, Arc::clone(&shipment));
         let sandbox = self.clone();
-        self.spawn(async move { sandbox.deliver(&shipment).await });
+        let task = self.spawn(async move { sandbox.deliver(&shipment).await });
+        self.inner.ledger.set_task(&id, task);
         id
     }
 
@@ -136,16 +145,17 @@ impl Sandbox {
 
     async fn post(&self, shipment: &Shipment, registration: &Registration) -> Outcome {
         let url = shipment.url.as_deref().unwrap_or(&registration.url);
-        let repeats = shipment.provider.retries().signed_anew == SignedAnew::No;
         let request = match shipment.first.get() {
-            Some(first) if repeats => first.clone(),
-            _ => match self.sign(shipment, registration, url) {
+            Some(first) => first.clone(),
+            None => match self.sign(shipment, registration, url) {
                 Ok(request) => request,
                 Err(why) => return Outcome::NotSent(why),
             },
         };
-        // Only the first attempt's stays.
-        let _ = shipment.first.set(request.clone());
+        if shipment.repeats() {
+            // Only the first attempt's stays.
+            let _ = shipment.first.set(request.clone());
+        }
         let SignedRequest { headers, body, .. } = request;
         let deadline = shipment.schedule.deadline;
         self.inner.carrier.post(url, headers, body, deadline).await

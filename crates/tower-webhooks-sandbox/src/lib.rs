@@ -21,7 +21,10 @@
 //! `ed25519`, `rsa`, `encryption`.
 //!
 //! Nothing leaves this machine: a URL that is not a loopback address gets
-//! nothing unless [`SandboxBuilder::insecure_reach_anywhere`] says so.
+//! nothing unless [`SandboxBuilder::insecure_reach_anywhere`] says so. Neither does
+//! a page in this machine's browser get in: a request has to name this machine, the
+//! address that the sandbox listens on, or a host that [`SandboxBuilder::add_host`]
+//! allows, and may come from no page of another site. Else it is answered 403.
 //!
 //! ```
 //! use tower_webhooks_sandbox::{NewRegistration, Sandbox, State, Trigger};
@@ -53,7 +56,10 @@ mod draft;
 mod edit;
 mod event;
 pub mod faults;
+mod host;
+mod ledger;
 mod limit;
+mod newest;
 mod registration;
 mod renew;
 mod sandbox;

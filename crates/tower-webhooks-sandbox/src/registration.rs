@@ -203,6 +203,10 @@ impl fmt::Debug for NewRegistration {
     }
 }
 
+/// How many bytes of registrations are kept: each change copies them all. A provider forgets
+/// none by itself, so that one more is refused.
+pub(crate) const MAX_REGISTRATIONS_BYTES: usize = 4 << 20;
+
 /// Every registration, in the order in which they were made.
 #[derive(Debug, Default)]
 pub(crate) struct Book {
@@ -232,7 +236,8 @@ impl Book {
         self.lock().iter().find(|known| known.id == id).cloned()
     }
 
-    /// Changes the list, in the file first: what was answered is kept.
+    /// Changes the list, in the file first: what was answered is kept. What makes it larger
+    /// than it may be is refused.
     pub(crate) fn change<R>(
         &self,
         change: impl FnOnce(&mut Vec<Registration>) -> R,
@@ -240,6 +245,11 @@ impl Book {
         let mut list = self.lock();
         let mut changed = list.clone();
         let result = change(&mut changed);
+        let bytes = weigh(&changed);
+        if bytes > MAX_REGISTRATIONS_BYTES && bytes > weigh(&list) {
+            let why = "they would take more than 4 MiB: delete some";
+            return Err(io::Error::new(io::ErrorKind::QuotaExceeded, why));
+        }
         if let Some(file) = &self.file {
             write(file, &changed)?;
         }
@@ -251,6 +261,27 @@ impl Book {
         // A change works on a copy, so that a panic in it leaves a whole list.
         self.list.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+fn weigh(list: &[Registration]) -> usize {
+    let one = |known: &Registration| {
+        let texts = [
+            &known.id,
+            &known.provider,
+            &known.application,
+            &known.url,
+            &known.secret,
+            &known.created_at,
+            &known.updated_at,
+        ];
+        let others = [&known.private_key, &known.payload_secret, &known.name];
+        let events = known.events.iter().flatten();
+        let events = events.map(|event| event.len().saturating_add(size_of::<String>()));
+        let texts = texts.into_iter().chain(others.into_iter().flatten());
+        let texts = texts.map(String::len).chain(events);
+        texts.fold(size_of::<Registration>(), usize::saturating_add)
+    };
+    list.iter().map(one).fold(0, usize::saturating_add)
 }
 
 /// The file at once or not at all, and readable for its owner alone: it holds
@@ -302,6 +333,34 @@ mod tests {
         let made = registration("http://127.0.0.1/a");
         book.change(|list| list.push(made)).unwrap_err();
         assert_eq!(book.list(), []);
+    }
+
+    #[test]
+    fn one_more_than_fits_is_refused_and_there_is_place_again_when_one_is_deleted() {
+        let book = Book::default();
+        let half = "x".repeat(MAX_REGISTRATIONS_BYTES / 2 - 1_000);
+        let add = |url: &str| book.change(|list| list.push(registration(url)));
+        add(&half).unwrap();
+        add(&half).unwrap();
+        let error = add(&half).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::QuotaExceeded);
+        add("http://127.0.0.1/a").unwrap();
+        book.change(|list| list.remove(0)).unwrap();
+        add(&half).unwrap();
+        assert_eq!(book.list().len(), 3);
+    }
+
+    #[test]
+    fn what_is_too_large_already_may_shrink() {
+        let list = vec![registration(&"x".repeat(MAX_REGISTRATIONS_BYTES)); 3];
+        let book = Book {
+            list: Mutex::new(list),
+            file: None,
+        };
+        book.change(|list| list.pop()).unwrap();
+        book.change(|list| list.push(registration("u")))
+            .unwrap_err();
+        assert_eq!(book.list().len(), 2);
     }
 
     #[test]

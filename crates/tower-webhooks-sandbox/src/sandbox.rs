@@ -1,14 +1,16 @@
 //! The sandbox as a whole.
 
 use std::{
-    collections::HashMap,
     fmt, io,
     path::PathBuf,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use axum::Router;
-use tokio::{net::TcpListener, task::JoinSet};
+use axum::{Router, middleware::from_fn_with_state};
+use tokio::{
+    net::TcpListener,
+    task::{AbortHandle, JoinSet},
+};
 use tower_webhooks_core::{
     Clock, Opener, Provider, SecretPair, Secrets, SetupError, SystemClock, providers,
 };
@@ -17,9 +19,9 @@ use crate::{
     Application, Dispatch, NewRegistration, Registration, State, Trigger, TriggerError, api,
     carrier::{Carrier, Reach},
     console,
-    deliver::Shipment,
-    dispatch::Ledger,
     event::Outgoing,
+    host::{Here, Hosts, guard},
+    ledger::Ledger,
     limit::Limiter,
     registration::Book,
     text::{new_key, new_random, rfc_3339},
@@ -41,13 +43,13 @@ pub(crate) struct Inner {
     pub(crate) carrier: Carrier,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) cryptomate: api::cryptomate::Till,
+    pub(crate) hosts: Hosts,
     pub(crate) ledger: Ledger,
     pub(crate) limiter: Limiter,
     pub(crate) m2m: api::m2m::Links,
     pub(crate) on_attempt: OnAttempt,
     pub(crate) providers: Vec<Arc<Provider>>,
     pub(crate) time_scale: f64,
-    shipments: Mutex<HashMap<String, Arc<Shipment>>>,
     tasks: Mutex<JoinSet<()>>,
 }
 
@@ -69,9 +71,13 @@ pub enum SandboxError {
     /// No client for its deliveries can be made.
     #[error("no client for deliveries: {0}")]
     Carrier(String),
-    /// The file of registrations cannot be read or written.
-    #[error("the file of registrations: {0}")]
+    /// The registrations cannot be read from their file or written to it, or would take
+    /// more than 4 MiB.
+    #[error("the registrations cannot be kept: {0}")]
     File(#[from] io::Error),
+    /// That is no host name.
+    #[error("{0} is no host name: give it without a port")]
+    Host(String),
     /// There is no such application.
     #[error("there is no application {0}")]
     NoApplication(String),
@@ -94,6 +100,7 @@ pub struct SandboxBuilder {
     applications: Vec<Application>,
     clock: Arc<dyn Clock>,
     file: Option<PathBuf>,
+    hosts: Vec<String>,
     on_attempt: OnAttempt,
     providers: Vec<Arc<Provider>>,
     reach: Reach,
@@ -138,6 +145,15 @@ impl SandboxBuilder {
         self
     }
 
+    /// Lets the sandbox be called under this host name too, without a port: in a network
+    /// of containers that is the name of its own. The default are the names that no page
+    /// of a stranger can have: loopback addresses, `localhost` and, where
+    /// [`serve`](Sandbox::serve) knows it, the address that a request came in at.
+    pub fn add_host(mut self, name: impl Into<String>) -> Self {
+        self.hosts.push(name.into());
+        self
+    }
+
     /// Replaces the clock that dates signatures and counts windows of rate
     /// limits. The default is the system's. Waits between attempts are the
     /// runtime's.
@@ -163,8 +179,8 @@ impl SandboxBuilder {
     ///
     /// # Errors
     ///
-    /// [`SandboxError`] when the scale is none, the file cannot be read, or no
-    /// client can be made.
+    /// [`SandboxError`] when the scale or a host name is none, the file cannot be
+    /// read, or no client can be made.
     pub fn start(self) -> Result<Sandbox, SandboxError> {
         if !(self.time_scale.is_finite() && self.time_scale > 0.0) {
             return Err(SandboxError::TimeScale(self.time_scale));
@@ -176,13 +192,13 @@ impl SandboxBuilder {
                 carrier: Carrier::new(self.reach).map_err(SandboxError::Carrier)?,
                 clock: self.clock,
                 cryptomate: api::cryptomate::Till::default(),
+                hosts: Hosts::new(&self.hosts).map_err(SandboxError::Host)?,
                 ledger: Ledger::default(),
                 limiter: Limiter::default(),
                 m2m: api::m2m::Links::default(),
                 on_attempt: self.on_attempt,
                 providers: self.providers,
                 time_scale: self.time_scale,
-                shipments: Mutex::default(),
                 tasks: Mutex::default(),
             }),
         })
@@ -197,6 +213,7 @@ impl Sandbox {
             applications: api::applications(),
             clock: Arc::new(SystemClock),
             file: None,
+            hosts: Vec::new(),
             on_attempt: OnAttempt(None),
             providers: providers::all().into_iter().map(Arc::new).collect(),
             reach: Reach::Loopback,
@@ -205,11 +222,14 @@ impl Sandbox {
     }
 
     /// What its HTTP server answers: the providers' management APIs, each
-    /// under the provider's name, and the sandbox's own calls.
+    /// under the provider's name, and the sandbox's own calls. A request that names a
+    /// host which is not allowed, or none, and one of another site's page are answered
+    /// 403: see [`SandboxBuilder::add_host`].
     pub fn router(&self) -> Router {
         api::router()
             .merge(console::router())
             .with_state(self.clone())
+            .layer(from_fn_with_state(self.clone(), guard))
     }
 
     /// Serves its [`router`](Self::router) until the future is dropped.
@@ -218,7 +238,8 @@ impl Sandbox {
     ///
     /// Those of the listener.
     pub async fn serve(&self, listener: TcpListener) -> io::Result<()> {
-        axum::serve(listener, self.router()).await
+        let service = self.router().into_make_service_with_connect_info::<Here>();
+        axum::serve(listener, service).await
     }
 
     /// The provider of that name.
@@ -342,7 +363,8 @@ impl Sandbox {
             .collect())
     }
 
-    /// Every dispatch that is remembered, in order: the last 10,000.
+    /// Every dispatch that is remembered, in order: the last 10,000, and no more than
+    /// fit into 64 MiB with their bodies and answers. What is forgotten is not tried again.
     #[must_use]
     pub fn dispatches(&self) -> Vec<Dispatch> {
         self.inner.ledger.list()
@@ -372,7 +394,7 @@ impl Sandbox {
     /// Makes one attempt now, whatever came of the others. Gives the dispatch
     /// afterwards; nothing if it is not known.
     pub async fn redeliver(&self, id: &str) -> Option<Dispatch> {
-        let shipment = self.shipments().get(id).cloned()?;
+        let shipment = self.inner.ledger.shipment(id)?;
         self.attempt(&shipment, true).await;
         self.find_dispatch(id)
     }
@@ -386,26 +408,10 @@ impl Sandbox {
         rfc_3339(self.inner.clock.now())
     }
 
-    pub(crate) fn keep(&self, shipment: &Arc<Shipment>) {
-        let mut shipments = self.shipments();
-        // What the ledger forgot cannot be redelivered either.
-        if shipments.len() > crate::dispatch::MAX_REMEMBERED {
-            shipments.retain(|id, _| self.inner.ledger.find(id).is_some());
-        }
-        shipments.insert(shipment.id().to_owned(), Arc::clone(shipment));
-    }
-
-    pub(crate) fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
+    pub(crate) fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) -> AbortHandle {
         let mut tasks = self.tasks();
         while tasks.try_join_next().is_some() {}
-        tasks.spawn(task);
-    }
-
-    fn shipments(&self) -> MutexGuard<'_, HashMap<String, Arc<Shipment>>> {
-        self.inner
-            .shipments
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
+        tasks.spawn(task)
     }
 
     fn tasks(&self) -> MutexGuard<'_, JoinSet<()>> {

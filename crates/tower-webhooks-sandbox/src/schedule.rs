@@ -14,8 +14,8 @@ const OUR_DELAYS: [Duration; 4] = [
     Duration::from_secs(2 * 60 * 60),
 ];
 
-/// The deadline that is taken where a provider documents none: the one that
-/// both providers have who document theirs.
+/// The deadline that is taken where a provider documents none: that of M2M and
+/// Monterrey, the longest that is documented.
 const OUR_DEADLINE: Duration = Duration::from_secs(30);
 
 /// CryptoMate's newer pages wait 1,200 ms for a decision. The preset promises
@@ -53,10 +53,11 @@ impl Schedule {
     #[must_use]
     pub fn of(provider: &Provider) -> Self {
         let retries = provider.retries();
-        let (delays, delays_from) = if retries.delays.is_empty() {
-            (OUR_DELAYS.to_vec(), Source::Ours)
-        } else {
-            (retries.delays.clone(), Source::Documented)
+        let (delays, delays_from) = match (retries.delays.as_slice(), retries.lasts) {
+            ([], None) => (OUR_DELAYS.to_vec(), Source::Ours),
+            ([], Some(Duration::ZERO)) => (Vec::new(), Source::Documented),
+            ([], Some(lasts)) => (ours_within(lasts), Source::Ours),
+            (delays, _) => (delays.to_vec(), Source::Documented),
         };
         let (deadline, deadline_from) = match retries.deadline {
             Some(deadline) => (deadline, Source::Documented),
@@ -95,6 +96,20 @@ impl Schedule {
     }
 }
 
+/// As many of our waits as fit into the time over which a provider is documented to
+/// go on.
+fn ours_within(lasts: Duration) -> Vec<Duration> {
+    let mut left = lasts;
+    let fits = move |delay: &Duration| match left.checked_sub(*delay) {
+        Some(rest) => {
+            left = rest;
+            true
+        }
+        None => false,
+    };
+    OUR_DELAYS.into_iter().take_while(fits).collect()
+}
+
 /// Whether an answer counts as delivered: any 2xx, but for Devdraft 200 alone.
 /// Source: docs.devdraft.ai/developers/webhooks/overview, read 2026-11-22 from
 /// a stored copy.
@@ -120,6 +135,17 @@ mod tests {
         let mppcash = Schedule::of(&providers::mppcash());
         assert_eq!(mppcash.delays_from, Source::Ours);
         assert_eq!(mppcash.deadline_from, Source::Ours);
+    }
+
+    #[test]
+    fn our_waits_end_when_the_provider_does() {
+        let github = Schedule::of(&providers::github());
+        assert_eq!(github.delays, []);
+        assert_eq!(github.delays_from, Source::Documented);
+        let discord = Schedule::of(&providers::discord());
+        assert_eq!(discord.delays, OUR_DELAYS[..2], "within ten minutes");
+        assert_eq!(discord.delays_from, Source::Ours);
+        assert_eq!(Schedule::of(&providers::stripe()).delays, OUR_DELAYS);
     }
 
     #[test]

@@ -69,73 +69,123 @@ async fn a_webhook_has_its_documented_form() {
     assert_eq!(members, documented);
 }
 
+/// What each member must not be, and the words for it: the documented rules, for creating
+/// and changing alike.
+fn unfit() -> Vec<(&'static str, Value, &'static str)> {
+    let length = "name must have 3 to 100 characters";
+    let secret = "signing_secret must have 32 or more letters, digits, _ and -";
+    let url = "url must be a valid URL";
+    vec![
+        ("name", json!(7), "name must be a string"),
+        ("name", json!(null), "name must be a string"),
+        ("name", json!("ab"), length),
+        ("name", json!("é".repeat(101)), length),
+        ("url", json!(7), "url must be a string"),
+        ("url", json!(null), "url must be a string"),
+        ("url", json!(""), url),
+        ("url", json!("shop.example/hook"), url),
+        ("url", json!("ftp://shop.example"), url),
+        ("url", json!("https://"), url),
+        ("isActive", json!("true"), "isActive must be a boolean"),
+        ("isActive", json!(null), "isActive must be a boolean"),
+        ("encrypted", json!(1), "encrypted must be a boolean"),
+        ("encrypted", json!("false"), "encrypted must be a boolean"),
+        (
+            "signing_secret",
+            json!(7),
+            "signing_secret must be a string",
+        ),
+        ("signing_secret", json!(""), secret),
+        ("signing_secret", json!("a".repeat(31)), secret),
+        ("signing_secret", json!("a b".repeat(20)), secret),
+        (
+            "signing_secret",
+            json!(format!("{}é", "a".repeat(32))),
+            secret,
+        ),
+    ]
+}
+
+/// The documented form: a URL has words of its own.
+fn invalid(member: &str, details: &str) -> Value {
+    let message = match member {
+        "url" => "Invalid webhook URL format",
+        _ => "Validation failed",
+    };
+    json!({ "statusCode": 400, "message": message, "error": "Bad Request", "details": details })
+}
+
+fn with(member: &str, value: Value) -> Value {
+    let mut body = valid();
+    body[member] = value;
+    body
+}
+
 #[tokio::test]
 async fn every_rule_of_a_field_is_enforced_in_the_documented_form() {
     let sandbox = sandbox();
-    let with = |member: &str, value: Value| {
-        let mut body = valid();
-        body[member] = value;
-        body
-    };
     let without = |member: &str| {
         let mut body = valid();
         body.as_object_mut().unwrap().remove(member);
         body
     };
-    for (body, details) in [
-        (json!([]), "the body must be a JSON object"),
-        (without("name"), "name is required"),
-        (with("name", json!("")), "name is required"),
-        (with("name", json!(7)), "name must be a string"),
-        (
-            with("name", json!("ab")),
-            "name must have 3 to 100 characters",
-        ),
-        (
-            with("name", json!("é".repeat(101))),
-            "name must have 3 to 100 characters",
-        ),
-        (without("url"), "url is required"),
-        (with("url", json!(7)), "url must be a string"),
-        (
-            with("url", json!("shop.example/hook")),
-            "url must be a valid URL",
-        ),
-        (
-            with("url", json!("ftp://shop.example")),
-            "url must be a valid URL",
-        ),
-        (
-            with("isActive", json!("true")),
-            "isActive must be a boolean",
-        ),
-        (with("isActive", json!(null)), "isActive must be a boolean"),
-        (with("encrypted", json!(1)), "encrypted must be a boolean"),
-        (
-            with("signing_secret", json!(7)),
-            "signing_secret must be a string",
-        ),
-        (
-            with("signing_secret", json!("a".repeat(31))),
-            "signing_secret must have 32 or more letters, digits, _ and -",
-        ),
-        (
-            with("signing_secret", json!("a b".repeat(20))),
-            "signing_secret must have 32 or more letters, digits, _ and -",
-        ),
-    ] {
+    let mut all: Vec<_> = unfit()
+        .into_iter()
+        .map(|(member, value, details)| (member, with(member, value), details))
+        .collect();
+    all.extend([
+        ("", json!([]), "the body must be a JSON object"),
+        ("name", without("name"), "name is required"),
+        ("name", with("name", json!("")), "name is required"),
+        ("other", without("url"), "url is required"),
+    ]);
+    for (member, body, details) in all {
         let (status, _, error) = create(&sandbox, &body).await;
         assert_eq!(status, StatusCode::BAD_REQUEST, "{body}");
-        let expected = json!({
-            "statusCode": 400, "message": "Validation failed", "error": "Bad Request",
-            "details": details,
-        });
-        assert_eq!(error, expected, "{body}");
+        assert_eq!(error, invalid(member, details), "{body}");
     }
     assert_eq!(sandbox.registrations(), []);
     for name in ["abc".to_owned(), "é".repeat(100)] {
         let (status, ..) = create(&sandbox, &with("name", json!(name))).await;
         assert_eq!(status, StatusCode::CREATED, "{name}");
+    }
+}
+
+#[tokio::test]
+async fn every_rule_of_a_field_is_enforced_when_it_is_changed() {
+    let sandbox = sandbox();
+    let (_, _, made) = create(&sandbox, &valid()).await;
+    let path = format!("{HOOKS}/{}", made["id"].as_str().unwrap());
+    let before = sandbox.registrations();
+    let change = async |body: Value| {
+        let body = body.to_string();
+        call(&sandbox, "PATCH", &path, &OWN, &body).await
+    };
+    for (member, value, details) in unfit() {
+        // What is right beside it is not changed either.
+        let beside = if member == "name" { "isActive" } else { "name" };
+        let fits = if member == "name" {
+            json!(false)
+        } else {
+            json!("Another")
+        };
+        let body = json!({ member: value, beside: fits });
+        let (status, _, error) = change(body.clone()).await;
+        assert_eq!(status, StatusCode::BAD_REQUEST, "{body}");
+        assert_eq!(error, invalid(member, details), "{body}");
+        assert_eq!(sandbox.registrations(), before, "{body}");
+    }
+    let (status, _, error) = change(json!("isActive")).await;
+    assert_eq!(status, StatusCode::BAD_REQUEST);
+    assert_eq!(error, invalid("", "the body must be a JSON object"));
+    for (member, value) in [
+        ("name", json!("abc")),
+        ("url", json!("https://shop.example/hook")),
+        ("isActive", json!(false)),
+        ("encrypted", json!(true)),
+    ] {
+        let (status, _, changed) = change(json!({ member: value })).await;
+        assert_eq!((status, &changed[member]), (StatusCode::OK, &value));
     }
 }
 
@@ -243,7 +293,15 @@ async fn an_application_sees_and_changes_its_own_alone() {
         assert_eq!(status, StatusCode::NOT_FOUND, "{method}");
         let unknown = format!("{HOOKS}/wh_never");
         let (_, _, never) = call(&sandbox, method, &unknown, &stranger, "{}").await;
-        assert_eq!(error, never, "it tells nothing of what others have");
+        let expected = |id: &str| {
+            json!({
+                "statusCode": 404, "message": "Webhook not found", "error": "Not Found",
+                "details": format!("No webhook found with ID: {id}"),
+            })
+        };
+        let id = made["id"].as_str().unwrap();
+        assert_eq!(error, expected(id), "it tells nothing of what others have");
+        assert_eq!(never, expected("wh_never"));
     }
     let (status, ..) = call(&sandbox, "GET", &path, &OWN, "").await;
     assert_eq!(status, StatusCode::OK);
@@ -319,20 +377,29 @@ async fn both_documented_forms_of_listing_page_through_all() {
     assert_eq!(names(&page["data"]), names(&rest));
     assert_eq!(page["data"][0]["signing_secret"], valid()["signing_secret"]);
     assert_eq!(page["data"][0]["app"]["name"], "sandbox");
-    assert_eq!(page["data"][0]["success_rate"], 0);
+    let stats = json!({
+        "total_events": 0, "successful_deliveries": 0, "failed_deliveries": 0,
+        "last_delivery": null, "success_rate": 0,
+    });
+    assert_eq!(page["data"][0]["delivery_stats"], stats);
     let (_, _, paused) = ask("?active=false").await;
     assert_eq!(names(&paused["data"]).len(), 5);
-    for query in [
-        "?limit=0",
-        "?limit=101",
-        "?page=0",
-        "?page=x",
-        "?active=yes",
-        "?take=-1",
+    for (query, details) in [
+        ("?limit=0", "limit is not a number in its range"),
+        ("?limit=101", "limit is not a number in its range"),
+        ("?limit=ten", "limit is not a number in its range"),
+        ("?page=0", "page is not a number in its range"),
+        ("?page=x", "page is not a number in its range"),
+        ("?active=yes", "active must be true or false"),
+        ("?skip=-1", "skip is not a number in its range"),
+        ("?skip=x", "skip is not a number in its range"),
+        ("?take=-1", "take is not a number in its range"),
+        ("?take=0", "take is not a number in its range"),
+        ("?take=1&take=2", "the query cannot be read"),
     ] {
         let (status, _, error) = ask(query).await;
         assert_eq!(status, StatusCode::BAD_REQUEST, "{query}");
-        assert_eq!(error["message"], "Validation failed");
+        assert_eq!(error, invalid("", details), "{query}");
     }
 }
 
@@ -382,19 +449,84 @@ async fn an_inactive_webhook_gets_nothing_and_the_others_are_counted() {
     let (_, _, got) = call(&sandbox, "GET", &path, &OWN, "").await;
     assert_eq!(got["delivery_stats"]["total_events"], 1);
     assert_eq!(got["delivery_stats"]["successful_deliveries"], 1);
-    assert_eq!(got["success_rate"], 100);
+    assert_eq!(got["delivery_stats"]["success_rate"], 100);
     assert_eq!(got["recent_events"][0]["event_type"], "payment.completed");
     assert_eq!(got["recent_events"][0]["delivery_status"], "delivered");
     assert_eq!(got["recent_events"][0]["response_code"], 200);
-    let (status, ..) = call(
-        &sandbox,
-        "GET",
-        &format!("{path}&events_limit=51"),
-        &OWN,
-        "",
-    )
+    for (query, details) in [
+        (
+            "events_limit=0",
+            "events_limit is not a number in its range",
+        ),
+        (
+            "events_limit=51",
+            "events_limit is not a number in its range",
+        ),
+        (
+            "events_limit=x",
+            "events_limit is not a number in its range",
+        ),
+        ("include_events=1", "include_events must be true or false"),
+        ("events_limit=1&events_limit=2", "the query cannot be read"),
+    ] {
+        let path = format!("{HOOKS}/{id}?{query}");
+        let (status, _, error) = call(&sandbox, "GET", &path, &OWN, "").await;
+        assert_eq!(status, StatusCode::BAD_REQUEST, "{query}");
+        assert_eq!(error, invalid("", details), "{query}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_webhook_that_is_got_has_the_documented_figures_of_its_deliveries() {
+    // Two are delivered, one fails each time, and each answer takes 150 ms.
+    let receiver = Receiver::start(async |number| {
+        tokio::time::sleep(Duration::from_millis(150)).await;
+        match number {
+            1 | 2 => StatusCode::OK,
+            _ => StatusCode::INTERNAL_SERVER_ERROR,
+        }
+    })
     .await;
-    assert_eq!(status, StatusCode::BAD_REQUEST);
+    let clock = ManualClock::at(SystemTime::UNIX_EPOCH + Duration::from_secs(1_772_446_530));
+    let sandbox = Sandbox::builder()
+        .with_clock(clock.clone())
+        .start()
+        .unwrap();
+    let (_, _, made) = create(&sandbox, &with("url", json!(receiver.url()))).await;
+    let path = format!("{HOOKS}/{}", made["id"].as_str().unwrap());
+    let figures = async || {
+        let (_, _, got) = call(&sandbox, "GET", &path, &OWN, "").await;
+        got["delivery_stats"].clone()
+    };
+    let none = json!({
+        "total_events": 0, "successful_deliveries": 0, "failed_deliveries": 0,
+        "last_delivery": null, "success_rate": 0, "average_response_time": null,
+        "last_24h_events": 0, "last_24h_failures": 0,
+    });
+    assert_eq!(figures().await, none);
+    for _ in 0..3 {
+        let trigger = Trigger::new("devdraft", "payment.completed");
+        let ids = sandbox.trigger(&trigger).unwrap();
+        sandbox.ended(&ids[0]).await.unwrap();
+    }
+    let stats = figures().await;
+    let average = stats["average_response_time"].as_u64().unwrap();
+    assert!((150..200).contains(&average), "{stats}");
+    let expected = json!({
+        "total_events": 3, "successful_deliveries": 2, "failed_deliveries": 1,
+        "last_delivery": "2026-03-02T10:15:30.000Z", "success_rate": 66.6,
+        "average_response_time": average, "last_24h_events": 3, "last_24h_failures": 1,
+    });
+    assert_eq!(stats, expected);
+    clock.advance(Duration::from_secs(24 * 60 * 60));
+    assert_eq!(figures().await["last_24h_events"], 3, "the day is not over");
+    clock.advance(Duration::from_secs(1));
+    let stats = figures().await;
+    assert_eq!(
+        (&stats["last_24h_events"], &stats["last_24h_failures"]),
+        (&json!(0), &json!(0))
+    );
+    assert_eq!(stats["total_events"], 3);
 }
 
 #[tokio::test]

@@ -41,7 +41,10 @@ async fn mppcash_creates_with_a_bearer_key_and_makes_up_the_secret() {
 
     for (member, value, error) in [
         ("url", json!("hook"), "url must be a valid URL"),
+        ("url", json!("ftp://a.example"), "url must be a valid URL"),
+        ("url", json!(7), "url must be a string"),
         ("events", json!([]), "events must be a list of event types"),
+        ("events", json!([7]), "events must be a list of event types"),
         (
             "events",
             json!(["transfer.setled"]),
@@ -105,11 +108,18 @@ async fn monterrey_creates_lists_and_deletes() {
 
     for (member, value, error) in [
         ("url", json!(null), "url must be a string"),
+        ("url", json!("hook"), "url must be a valid URL"),
         (
             "events",
             json!("payment.confirmed"),
             "events must be a list of event types",
         ),
+        (
+            "events",
+            json!(["payment.lost"]),
+            "events: there is no event type payment.lost",
+        ),
+        ("secret", json!(7), "secret must be a string"),
         ("secret", json!(""), "secret is required"),
     ] {
         let mut body = valid.clone();
@@ -164,7 +174,20 @@ async fn monterreys_keys_have_permissions_and_a_limit_a_minute() {
     let (status, headers, _) = call(&sandbox, "GET", path, &[MONTERREY], "").await;
     assert_eq!(status, StatusCode::TOO_MANY_REQUESTS);
     assert_eq!(headers["retry-after"], "60");
+    for _ in 1..10 {
+        clock.advance(Duration::from_secs(60));
+        for _ in 0..100 {
+            let (status, ..) = call(&sandbox, "GET", path, &[MONTERREY], "").await;
+            assert_eq!(status, StatusCode::OK);
+        }
+    }
+    // A thousand in the hour, of which ten minutes are over.
     clock.advance(Duration::from_secs(60));
+    let (status, headers, _) = call(&sandbox, "GET", path, &[MONTERREY], "").await;
+    assert_eq!(status, StatusCode::TOO_MANY_REQUESTS);
+    assert_eq!(headers["retry-after"], (50 * 60).to_string());
+    assert_eq!(headers["x-ratelimit-limit"], "1000");
+    clock.advance(Duration::from_secs(50 * 60));
     let (status, ..) = call(&sandbox, "GET", path, &[MONTERREY], "").await;
     assert_eq!(status, StatusCode::OK);
 }
@@ -211,7 +234,29 @@ async fn cryptomate_has_one_url_and_one_key_a_company() {
             r#"{"url":"a","webhook_key":"k"}"#,
             "url must be a valid URL",
         ),
+        (
+            subscribe,
+            r#"{"url":"ftp://a.example","webhook_key":"k"}"#,
+            "url must be a valid URL",
+        ),
+        (
+            subscribe,
+            r#"{"url":7,"webhook_key":"k"}"#,
+            "url must be a string",
+        ),
+        (
+            subscribe,
+            r#"{"url":"http://a.example","webhook_key":7}"#,
+            "webhook_key must be a string",
+        ),
+        (
+            subscribe,
+            r#"{"url":"http://a.example","webhook_key":""}"#,
+            "webhook_key is required",
+        ),
         (key, "{}", "key is required"),
+        (key, r#"{"key":7}"#, "key must be a string"),
+        (key, "[]", "the body must be a JSON object"),
     ] {
         let (status, _, said) = call(&sandbox, "POST", path, &[CRYPTOMATE], body).await;
         assert_eq!(status, StatusCode::BAD_REQUEST);
@@ -249,10 +294,26 @@ async fn cryptomates_purchases_are_authorized_cleared_and_refunded_in_that_order
         assert_eq!(status, StatusCode::NOT_FOUND);
         assert_eq!(said, json!({ "code": "NOT_FOUND", "message": message }));
     }
-    let unknown = json!({ "card_id": "none", "bill_amount": 1 });
-    let (status, said) = simulate("authorize", unknown).await;
+    for (member, value, message, of) in [
+        ("card_id", json!("none"), "Card not found", 3),
+        ("card_id", json!(7), "card_id must be a string", 3),
+        ("card_id", json!(""), "card_id is required", 3),
+        // Clearing takes an amount and makes no use of it.
+        ("bill_amount", json!("1"), "bill_amount must be a number", 2),
+        ("bill_amount", json!(0), "bill_amount must be above 0", 2),
+    ] {
+        for what in ["authorize", "refund", "clearing"].into_iter().take(of) {
+            let mut body = paid.clone();
+            body[member] = value.clone();
+            let (status, said) = simulate(what, body).await;
+            assert_eq!(status, StatusCode::BAD_REQUEST, "{what} {member}");
+            assert_eq!(said, json!({ "code": "VAL", "message": message }));
+        }
+    }
+    let (status, said) = simulate("refund", json!({ "card_id": CARD })).await;
     assert_eq!(status, StatusCode::BAD_REQUEST);
-    assert_eq!(said, json!({ "code": "VAL", "message": "Card not found" }));
+    let message = "bill_amount is required";
+    assert_eq!(said, json!({ "code": "VAL", "message": message }));
 
     for what in ["authorize", "clearing", "refund"] {
         let (status, said) = simulate(what, paid.clone()).await;
@@ -374,6 +435,17 @@ async fn m2ms_links_have_urls_of_their_own() {
             json!({ "referenceId": "u", "expiresInMinutes": 10_081 }),
             "expiresInMinutes must be 5 to 10080",
         ),
+        (
+            json!({ "referenceId": "u", "expiresInMinutes": 5.5 }),
+            "expiresInMinutes must be 5 to 10080",
+        ),
+        (
+            json!({ "referenceId": "u", "expiresInMinutes": "60" }),
+            "expiresInMinutes must be a number",
+        ),
+        (json!({ "referenceId": 7 }), "referenceId must be a string"),
+        (json!({ "referenceId": "" }), "referenceId is required"),
+        (json!([]), "the body must be a JSON object"),
     ] {
         let (status, _, said) = call(&sandbox, "POST", path, &[M2M], &body.to_string()).await;
         assert_eq!(status, StatusCode::BAD_REQUEST);
@@ -385,6 +457,33 @@ async fn m2ms_links_have_urls_of_their_own() {
         (status, &said["error"]["code"]),
         (StatusCode::UNAUTHORIZED, &json!("INVALID_API_KEY"))
     );
+}
+
+#[tokio::test]
+async fn the_hundred_and_first_link_of_a_minute_waits_for_the_next() {
+    let clock = ManualClock::at(std::time::SystemTime::now());
+    let other = Application::new("m2m", "other", "m2m_other");
+    let builder = Sandbox::builder().add_application(other);
+    let sandbox = builder.with_clock(clock.clone()).start().unwrap();
+    let create = async |number: u32, key: &str| {
+        let body = json!({ "referenceId": format!("user_{number}") }).to_string();
+        let headers = [("x-api-key", key)];
+        call(&sandbox, "POST", "/m2m/partner/links", &headers, &body).await
+    };
+    for number in 1..=100 {
+        assert_eq!(create(number, M2M.1).await.0, StatusCode::CREATED);
+    }
+    clock.advance(Duration::from_millis(14_500));
+    let (status, headers, said) = create(101, M2M.1).await;
+    assert_eq!(status, StatusCode::TOO_MANY_REQUESTS);
+    assert_eq!(headers["retry-after"], "46", "whole seconds, and no fewer");
+    let error = json!({ "code": "RATE_LIMITED", "message": "too many requests" });
+    assert_eq!(said, json!({ "success": false, "error": error }));
+    assert_eq!(create(101, "m2m_other").await.0, StatusCode::CREATED);
+    clock.advance(Duration::from_millis(45_499));
+    assert_eq!(create(101, M2M.1).await.0, StatusCode::TOO_MANY_REQUESTS);
+    clock.advance(Duration::from_millis(1));
+    assert_eq!(create(101, M2M.1).await.0, StatusCode::CREATED);
 }
 
 #[tokio::test]

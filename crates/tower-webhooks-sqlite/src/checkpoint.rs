@@ -63,8 +63,9 @@ impl Checkpoints {
         true
     }
 
-    /// A checkpoint that fails costs nothing but room: the log is as durable.
-    pub(crate) fn run(&mut self, connection: &Connection, settings: Settings, mode: Mode) {
+    /// A checkpoint that fails costs nothing but room: the log is as durable. True if
+    /// nothing was in its way.
+    pub(crate) fn run(&mut self, connection: &Connection, settings: Settings, mode: Mode) -> bool {
         let ran = match mode {
             Mode::Passive => checkpoint(connection, "PRAGMA wal_checkpoint(PASSIVE)"),
             Mode::Truncate => connection.busy_timeout(FORCE_WAIT).and_then(|()| {
@@ -72,6 +73,7 @@ impl Checkpoints {
                 connection.busy_timeout(settings.busy_timeout).and(ran)
             }),
         };
+        let is_complete = matches!(ran, Ok((false, ..)));
         match ran {
             Ok((true, pages, done)) if mode == Mode::Truncate => tracing::warn!(
                 pages,
@@ -85,6 +87,7 @@ impl Checkpoints {
                 tracing::warn!(%error, "the inbox's write-ahead log could not be checkpointed");
             }
         }
+        is_complete
     }
 }
 

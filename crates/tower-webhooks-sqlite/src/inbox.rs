@@ -14,7 +14,7 @@ use tower_webhooks_inbox::{
 
 use crate::{
     OpenError, SqliteBuilder,
-    error::inbox_error,
+    error::{inbox_error, unavailable},
     place::Filesystem,
     readers::Readers,
     store,
@@ -111,18 +111,33 @@ impl SqliteInbox {
             let page = match page {
                 Ok(page) => page,
                 Err(error) => {
-                    self.0.writer.ask(Writer::wipe_log).await?;
+                    // What was erased before is to go as far as it can.
+                    let _ = self.0.writer.ask(Writer::wipe_log).await;
                     return Err(error);
                 }
             };
             erased += page.events;
             after = page.last;
             if after.is_none() {
-                self.0.writer.ask(Writer::wipe_log).await?;
+                self.wipe_log().await?;
                 return Ok(erased);
             }
             tokio::time::sleep(PAUSE).await;
         }
+    }
+
+    /// Tries for a second: whoever reads a page of a list is done by then.
+    async fn wipe_log(&self) -> Result<(), InboxError> {
+        for _ in 0..WIPES {
+            if self.0.writer.ask(Writer::wipe_log).await? {
+                return Ok(());
+            }
+            tokio::time::sleep(PAUSE).await;
+        }
+        Err(unavailable(
+            "what was erased can still be found in the write-ahead log, since somebody reads the \
+             file, a backup maybe: erase it again once that has ended",
+        ))
     }
 
     async fn checked(&self) -> Result<Durability, InboxError> {
@@ -256,6 +271,9 @@ impl fmt::Debug for SqliteInbox {
 
 /// How many events one transaction erases: a few milliseconds.
 const ERASED_AT_ONCE: usize = 250;
+
+/// How often the log is wiped while readers are in the way. Each waits for 100 ms.
+const WIPES: usize = 10;
 
 /// What whoever waits for the file gets between two of them.
 const PAUSE: Duration = Duration::from_millis(5);

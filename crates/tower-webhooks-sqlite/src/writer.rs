@@ -134,14 +134,14 @@ impl Writer {
         erased
     }
 
-    /// Leaves nothing in the log.
-    #[expect(
-        clippy::unnecessary_wraps,
-        reason = "as whatever is asked of the writer"
-    )]
-    pub(crate) fn wipe_log(&mut self) -> Result<(), InboxError> {
-        self.checkpoint(Mode::Truncate);
-        Ok(())
+    /// Leaves nothing in the log. False if somebody who reads was in the way.
+    pub(crate) fn wipe_log(&mut self) -> Result<bool, InboxError> {
+        let session = self.take_session()?;
+        let settings = self.settings;
+        let connection = session.connection();
+        let is_empty = self.checkpoints.run(connection, settings, Mode::Truncate);
+        self.session = Some(session);
+        Ok(is_empty)
     }
 
     fn overwrite_deleted(&mut self, switch: &str) -> Result<(), InboxError> {

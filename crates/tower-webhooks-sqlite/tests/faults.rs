@@ -10,7 +10,7 @@ use std::{
 use bytes::Bytes;
 use common::{Folder, event, insert, register, try_insert};
 use tower_webhooks_inbox::{
-    Batch, Committer, CommitterOptions, Erase, Inbox, InboxErrorKind, Inserted,
+    Batch, Committer, CommitterOptions, Erase, Inbox, InboxErrorKind, Inserted, Reading, Selection,
 };
 
 #[tokio::test]
@@ -39,12 +39,49 @@ async fn a_batch_that_fails_on_its_data_leaves_nothing_and_its_good_parts_are_st
     let ids = ["1", "bad", "2", "3"];
     let pending = ids.map(|id| committer.insert(event(id), ()).unwrap());
     for (id, pending) in ids.into_iter().zip(pending) {
-        match pending.await {
-            Ok(stored) => assert!(matches!(stored, Inserted::New { jobs: 1, .. }), "{id}"),
-            Err(error) => assert_eq!((id, error.kind()), ("bad", InboxErrorKind::Data)),
+        match pending.await.unwrap() {
+            Inserted::New { jobs, .. } => assert_eq!((id != "bad", jobs), (true, 1)),
+            stored => assert!(matches!(stored, Inserted::Unusable { .. }) && id == "bad"),
         }
     }
-    assert_eq!(folder.count("SELECT sum(events) FROM event_count"), 3);
+    assert_eq!(folder.count("SELECT sum(events) FROM event_count"), 4);
+}
+
+#[tokio::test]
+async fn an_event_that_the_file_refuses_keeps_no_other_of_its_delivery_out_and_can_be_replayed() {
+    let folder = Folder::new();
+    let inbox = Arc::new(folder.open().await);
+    register(&*inbox, "ship").await;
+    let shell = folder.shell();
+    shell
+        .execute_batch(
+            "CREATE TRIGGER bad BEFORE INSERT ON event WHEN new.id = 'bad'
+             BEGIN SELECT raise(ABORT, 'cannot be stored'); END",
+        )
+        .unwrap();
+    let committer = Committer::start(inbox.clone(), CommitterOptions::new());
+    let delivery = ["1", "bad", "2"].map(event).to_vec();
+    let found = committer.insert_all_then(delivery, |_| ()).unwrap();
+    let found = found.await.unwrap();
+    assert!(matches!(found[0], Inserted::New { jobs: 1, .. }));
+    assert!(matches!(found[1], Inserted::Unusable { .. }));
+    assert!(matches!(found[2], Inserted::New { jobs: 1, .. }));
+    let aside = inbox.get(found[1].seq()).await.unwrap().unwrap().event;
+    assert_eq!(aside.unusable.as_deref(), Some("refused-by-inbox"));
+    assert_eq!(aside.body, Some(event("bad").body));
+
+    shell.execute_batch("DROP TRIGGER bad").unwrap();
+    let mut reading = Reading::new(aside.seq);
+    reading.id = Some("bad".into());
+    reading.event_type = Some("order.paid".into());
+    let selection = Selection {
+        readings: vec![reading],
+        ..Selection::default()
+    };
+    let replayed = inbox.replay(&selection).await.unwrap();
+    assert!(replayed.runs.iter().any(|job| job.seq == aside.seq));
+    let again = committer.insert(event("bad"), ()).unwrap().await.unwrap();
+    assert_eq!(again, Inserted::Duplicate { seq: aside.seq });
 }
 
 #[tokio::test]
@@ -157,4 +194,33 @@ async fn what_is_erased_is_in_no_file() {
     assert!(found(), "or the test sees nothing");
     assert_eq!(inbox.erase(&Erase::Event(seq)).await.unwrap(), 1);
     assert!(!found());
+}
+
+#[tokio::test]
+async fn what_could_be_erased_but_from_the_log_is_said_and_erased_when_asked_again() {
+    const SECRET: &[u8] = b"a very personal sentence that nobody may find";
+    let folder = Folder::new();
+    let inbox = folder.open().await;
+    let mut personal = event("1");
+    personal.body = Bytes::from_static(SECRET);
+    let seq = try_insert(&inbox, personal).await.unwrap().seq();
+    let in_the_log = || {
+        let bytes = std::fs::read(folder.file("webhooks.db-wal")).unwrap_or_default();
+        bytes.windows(SECRET.len()).any(|window| window == SECRET)
+    };
+    let backup = folder.shell();
+    backup.execute_batch("BEGIN").unwrap();
+    let seen: i64 = backup
+        .query_row("SELECT count(*) FROM event", [], |row| row.get(0))
+        .unwrap();
+    assert_eq!(seen, 1);
+    let refused = inbox.erase(&Erase::Event(seq)).await.unwrap_err();
+    assert_eq!(refused.kind(), InboxErrorKind::Unavailable);
+    let erased = inbox.get(seq).await.unwrap().unwrap().event;
+    assert!(erased.erased && erased.body.is_none());
+    assert!(in_the_log());
+
+    backup.execute_batch("COMMIT").unwrap();
+    assert_eq!(inbox.erase(&Erase::Event(seq)).await.unwrap(), 0, "it was");
+    assert!(!in_the_log());
 }

@@ -72,6 +72,8 @@ pub(crate) struct Common {
     pub(crate) budget: ByteBudget,
     pub(crate) clock: Option<Arc<dyn Clock>>,
     pub(crate) extensions: Extensions,
+    /// How long a delivery waits to be stored.
+    pub(crate) store_timeout: Duration,
 }
 
 /// An endpoint whose deliveries go into the inbox.
@@ -174,8 +176,8 @@ impl Endpoint {
     }
 
     /// Replaces how long an equal body counts as the same event, where no signed
-    /// id says so. The default is the provider's retry span (72 h where that is
-    /// unknown), and at least as long as a captured request stays fresh.
+    /// id says so. The default follows from the provider's retries and is at least
+    /// 72 h where no time is signed: see [`Provider::dedup_span`].
     ///
     /// Where neither an id nor a time is signed, a captured request can be
     /// replayed after this span; a longer one swallows events that truly repeat.
@@ -243,15 +245,26 @@ impl Endpoint {
             payload_secrets: self.payload_secrets,
         };
         maker.check()?;
-        let (keyring, labels) = match self.keys {
+        let labels_of = |opener: Option<&Opener>| -> Vec<Text> {
+            opener
+                .into_iter()
+                .flat_map(Opener::labels)
+                .cloned()
+                .collect()
+        };
+        let (keyring, labels, payload_labels) = match self.keys {
             KeySource::Fixed(secrets) => {
                 let keys = maker.keys(&secrets, None)?;
                 let labels: Vec<Text> = keys.verifier.labels().cloned().collect();
-                (Keyring::Fixed(Arc::new(keys)), labels)
+                let payload_labels = labels_of(keys.verifier.opener());
+                (Keyring::Fixed(Arc::new(keys)), labels, payload_labels)
             }
-            KeySource::Lookup(lookup) => (Keyring::Lookup(lookup(maker)), Vec::new()),
+            KeySource::Lookup(lookup) => {
+                let payload_labels = labels_of(maker.opener()?.as_ref());
+                (Keyring::Lookup(lookup(maker)), Vec::new(), payload_labels)
+            }
         };
-        let meter = Arc::new(Meter::new(&self.name, &labels));
+        let meter = Arc::new(Meter::new(&self.name, &labels, &payload_labels));
         Ok(Gate {
             intake: None,
             meter,

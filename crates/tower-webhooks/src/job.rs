@@ -31,8 +31,8 @@ impl Attempt {
 }
 
 /// The lease that an attempt runs under: with the handler's name, what a statement
-/// names that completes the job in a transaction of the handler's own; see
-/// [the guide](crate::guide::more_than_one_machine#with-diesel-or-any-other-library).
+/// names that completes the job in a transaction of the handler's own; see the page
+/// `more_than_one_machine` of [the guide](crate::guide), which feature `postgres` brings.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Lease {

@@ -222,10 +222,10 @@ impl Completion {
     }
 
     /// A success that the handler has committed itself, with the statement that the
-    /// store documents, such as PostgreSQL's `webhooks.complete`; see
-    /// [the guide](crate::guide::more_than_one_machine#with-diesel-or-any-other-library). The worker
-    /// settles nothing then. A job that was not completed runs again when its lease
-    /// ends.
+    /// store documents, such as PostgreSQL's `webhooks.complete`; see the page
+    /// `more_than_one_machine` of [the guide](crate::guide), which feature `postgres`
+    /// brings. The worker settles nothing then. A job that was not completed runs again
+    /// when its lease ends.
     pub fn by_statement() -> Self {
         Self {
             work: None,

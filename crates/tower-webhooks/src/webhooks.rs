@@ -117,6 +117,7 @@ impl Webhooks {
             extensions: Extensions::new(),
             retention: Some(Retention::default()),
             role: Role::Both,
+            store_timeout: None,
             worker: Vec::new(),
         }
     }
@@ -248,6 +249,7 @@ pub struct WebhooksBuilder {
     extensions: Extensions,
     retention: Option<Retention>,
     role: Role,
+    store_timeout: Option<Duration>,
     worker: Vec<WithWorker>,
 }
 
@@ -268,6 +270,17 @@ impl WebhooksBuilder {
     /// Replaces the bounds of batches and of the queue before the inbox.
     pub fn with_committer(mut self, options: CommitterOptions) -> Self {
         self.committer = options;
+        self
+    }
+
+    /// Replaces how long a delivery waits to be stored before its sender is answered
+    /// 503. The default is what the inbox [says](crate::inbox::Durability::answers_within):
+    /// 0.9 s for one in PostgreSQL, so that a server that falls silent in the middle of
+    /// a commit is a 503 within a second; 5 s for a file, so that a busy disk is waited
+    /// for. What was handed over may still be stored once the inbox goes on, and
+    /// its redelivery is then a duplicate. Replies have the budget of their handlers.
+    pub fn with_store_timeout(mut self, limit: Duration) -> Self {
+        self.store_timeout = Some(limit);
         self
     }
 
@@ -347,6 +360,7 @@ impl WebhooksBuilder {
             budget: ByteBudget::new(self.max_bytes_in_flight),
             clock: self.clock,
             extensions: self.extensions,
+            store_timeout: self.store_timeout.unwrap_or(durability.answers_within),
         };
         let mut opened = BTreeMap::new();
         let mut handled = Vec::new();

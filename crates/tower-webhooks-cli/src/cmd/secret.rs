@@ -14,7 +14,7 @@ use super::inbox::{
 };
 use crate::{args::parse_moment, failure::Failure};
 
-/// See which secrets events were signed with, before one is taken away
+/// See which secrets events were signed with, and payloads opened with, before one is taken away
 ///
 /// From the events in an inbox, by the secrets' labels: without labels of their own the first is
 /// `current` and the one before it `previous`. Reads no secret.
@@ -22,7 +22,8 @@ use crate::{args::parse_moment, failure::Failure};
 #[command(after_help = "\
 Examples:
   webhooks secret list --since 7d
-  webhooks secret unused previous --endpoint mppcash --since 3d && echo 'take it away'")]
+  webhooks secret unused previous --endpoint mppcash --since 3d && echo 'take it away'
+  webhooks secret unused previous --payload --endpoint pay --since 30d")]
 pub(crate) struct Args {
     #[command(subcommand)]
     command: Command,
@@ -51,11 +52,24 @@ enum Command {
     /// Fail unless a secret has matched before, not since --since, and another one has afterwards
     ///
     /// Only then has the provider changed to the other one. What is `previous` now was `current` before
-    /// the change, so it is in use as long as no event has come as `previous`.
+    /// the change, so it is in use as long as no event has come as `previous`. A secret that opens
+    /// payloads opens also what the inbox keeps: what it opened cannot be run again without it.
     Unused {
         /// The secret's label
         label: String,
+
+        /// One of those that open encrypted payloads
+        #[arg(long)]
+        payload: bool,
     },
+}
+
+/// What a secret is good for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "lowercase")]
+enum Kind {
+    Signature,
+    Payload,
 }
 
 pub(crate) fn run(args: &Args, out: &mut impl Write) -> Result<(), Failure> {
@@ -82,9 +96,13 @@ pub(crate) fn run(args: &Args, out: &mut impl Write) -> Result<(), Failure> {
         .collect();
     let refused = match &args.command {
         Command::List => None,
-        Command::Unused { label } => {
-            let refused = why_not(label, args.since, &uses, now);
-            shown.retain(|one| one.secret == label);
+        Command::Unused { label, payload } => {
+            let kind = match payload {
+                true => Kind::Payload,
+                false => Kind::Signature,
+            };
+            let refused = why_not(label, kind, args.since, &uses, now);
+            shown.retain(|one| one.secret == label && one.kind == kind);
             refused
         }
     };
@@ -99,22 +117,31 @@ pub(crate) fn run(args: &Args, out: &mut impl Write) -> Result<(), Failure> {
 }
 
 /// Why the secret must not be taken away.
-fn why_not(label: &str, since: SystemTime, uses: &Uses, now: SystemTime) -> Option<String> {
+fn why_not(
+    label: &str,
+    kind: Kind,
+    since: SystemTime,
+    uses: &Uses,
+    now: SystemTime,
+) -> Option<String> {
     let ago = |at| roughly(now.duration_since(at).unwrap_or_default());
+    let (without, by) = match kind {
+        Kind::Signature => ("refused", "signed with"),
+        Kind::Payload => ("unusable", "opened by"),
+    };
     let mut is_known = false;
-    for ((endpoint, _), one) in uses.iter().filter(|((_, of), _)| of == label) {
+    let of_kind = || uses.iter().filter(|((_, of, _), _)| *of == kind);
+    for ((endpoint, ..), one) in of_kind().filter(|((.., of), _)| of == label) {
         is_known = true;
         let events = one.events;
         if one.last >= since {
             return Some(format!(
-                "{label} is in use, so without it events would be refused: {endpoint} has {events} \
-                 of its events, the last {} ago",
+                "{label} is in use, so without it events would be {without}: {endpoint} has \
+                 {events} of its events, the last {} ago",
                 ago(one.last)
             ));
         }
-        let mut others = uses
-            .iter()
-            .filter(|((at, of), _)| at == endpoint && of != label);
+        let mut others = of_kind().filter(|((at, _, of), _)| at == endpoint && of != label);
         if !others.any(|(_, other)| other.last > one.last) {
             return Some(format!(
                 "no other secret of {endpoint} has matched since {label} last did, {} ago: nothing \
@@ -125,9 +152,7 @@ fn why_not(label: &str, since: SystemTime, uses: &Uses, now: SystemTime) -> Opti
     }
     // A label moves from secret to secret, so what `previous` is now may have come as `current`.
     (!is_known).then(|| {
-        format!(
-            "no event was signed with {label}: nothing tells that the provider stopped using it"
-        )
+        format!("no event was {by} {label}: nothing tells that the provider stopped using it")
     })
 }
 
@@ -137,8 +162,8 @@ struct Use {
     last: SystemTime,
 }
 
-/// By endpoint and label.
-type Uses = BTreeMap<(Text, Text), Use>;
+/// By endpoint, kind and label.
+type Uses = BTreeMap<(Text, Kind, Text), Use>;
 
 /// What the events tell. Redeliveries of a known one leave no trace.
 async fn uses(inbox: &dyn Inbox, filter: &Filter) -> Result<Uses, InboxError> {
@@ -151,16 +176,21 @@ async fn uses(inbox: &dyn Inbox, filter: &Filter) -> Result<Uses, InboxError> {
         let listing = inbox.list(filter, page).await?;
         for record in listing.events {
             let event = &record.event;
-            let Some(label) = &event.secret_label else {
-                continue;
-            };
-            let name = (event.endpoint.clone(), label.clone());
-            let found: &mut Use = uses.entry(name).or_insert(Use {
-                events: 0,
-                last: event.received_at,
-            });
-            found.events = found.events.saturating_add(1);
-            found.last = found.last.max(event.received_at);
+            for (kind, label) in [
+                (Kind::Signature, &event.secret_label),
+                (Kind::Payload, &event.payload_label),
+            ] {
+                let Some(label) = label else {
+                    continue;
+                };
+                let name = (event.endpoint.clone(), kind, label.clone());
+                let found: &mut Use = uses.entry(name).or_insert(Use {
+                    events: 0,
+                    last: event.received_at,
+                });
+                found.events = found.events.saturating_add(1);
+                found.last = found.last.max(event.received_at);
+            }
         }
         page.after = listing.next;
         if page.after.is_none() {
@@ -175,6 +205,7 @@ const PAGE: usize = 1_000;
 #[derive(Serialize)]
 struct Shown<'u> {
     endpoint: &'u str,
+    kind: Kind,
     secret: &'u str,
     events: u64,
     /// In RFC 3339.
@@ -183,10 +214,11 @@ struct Shown<'u> {
 }
 
 impl<'u> Shown<'u> {
-    fn new((endpoint, secret): &'u (Text, Text), one: &Use, now: SystemTime) -> Self {
+    fn new((endpoint, kind, secret): &'u (Text, Kind, Text), one: &Use, now: SystemTime) -> Self {
         let ago = now.duration_since(one.last).unwrap_or_default();
         Self {
             endpoint,
+            kind: *kind,
             secret,
             events: one.events,
             last_matched: rfc_3339(one.last),
@@ -201,7 +233,10 @@ impl<'u> Shown<'u> {
     fn row(&self) -> [String; 5] {
         [
             self.endpoint.to_owned(),
-            self.secret.to_owned(),
+            match self.kind {
+                Kind::Signature => self.secret.to_owned(),
+                Kind::Payload => format!("{} (payload)", self.secret),
+            },
             self.events.to_string(),
             self.last_matched.clone(),
             self.ago(),

@@ -10,10 +10,11 @@ use zeroize::Zeroizing;
 
 use super::{CodedField, Encryption, KeyDerivation, Nonce, cipher};
 use crate::{
-    Secret, SecretErrorKind, Secrets, SetupError, Unusable,
+    Secret, SecretErrorKind, Secrets, SetupError, Text, Unusable,
     encoding::Encoding,
     pointers::{self, Value},
     provider::KeyEncoding,
+    scheme::label_of,
     secret::WHSEC,
 };
 
@@ -26,6 +27,7 @@ pub struct Opener {
 
 #[derive(Clone)]
 struct Key {
+    label: Text,
     bytes: Zeroizing<Vec<u8>>,
     expires_at: Option<SystemTime>,
 }
@@ -39,8 +41,9 @@ impl Opener {
     /// the cipher wants, or this build lacks the feature `encryption`.
     pub fn new(encryption: &Encryption, secrets: &Secrets) -> Result<Self, SetupError> {
         cipher::is_built()?;
-        let keys = secrets.iter().map(|secret| {
+        let keys = secrets.iter().enumerate().map(|(index, secret)| {
             Ok(Key {
+                label: label_of(secret, index),
                 bytes: encryption.key(secret)?,
                 expires_at: secret.expires_at(),
             })
@@ -49,6 +52,11 @@ impl Opener {
             keys: keys.collect::<Result<_, SetupError>>()?,
             encryption: encryption.clone(),
         })
+    }
+
+    /// The labels of the secrets, in the order in which they are tried.
+    pub fn labels(&self) -> impl Iterator<Item = &Text> {
+        self.keys.iter().map(|key| &key.label)
     }
 
     /// The plaintext of a body. Of several keys the first counts that opens it
@@ -110,6 +118,8 @@ pub(crate) struct Opened {
     /// Keyed with what opened it: who sees the digest learns nothing by trying
     /// texts that could have been sealed.
     pub(crate) digest: [u8; 32],
+    /// That of the secret that opened it.
+    pub(crate) label: Text,
 }
 
 impl Key {
@@ -120,6 +130,7 @@ impl Key {
         Some(Opened {
             plaintext: plaintext.into(),
             digest: mac.finalize().into_bytes().into(),
+            label: self.label.clone(),
         })
     }
 }

@@ -10,8 +10,10 @@
 
 mod locator;
 mod read;
+mod redelivered;
 #[cfg(test)]
 mod tests;
+mod unusable;
 
 use std::{fmt, time::SystemTime};
 
@@ -20,6 +22,7 @@ use serde::{Deserialize, Serialize};
 pub use locator::{Locator, LocatorPart, Place};
 use read::Plan;
 pub(crate) use read::{Reading, surroundings};
+pub use unusable::Unusable;
 
 use crate::{Text, provider::Mistake, timestamp::TimeUnit};
 
@@ -37,6 +40,8 @@ struct EnvelopeData {
     event_type: Locator,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     id: Option<Locator>,
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    id_optional: bool,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     time: Option<Locator>,
     #[serde(default = "rfc_3339")]
@@ -48,9 +53,15 @@ struct EnvelopeData {
     data: String,
     #[serde(default)]
     format: BodyFormat,
+    /// The field of a form that may hold the JSON document.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    form_field: Option<String>,
     /// A JSON pointer that ends in `/*`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     batch: Option<String>,
+    /// JSON pointers.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    changing_fields: Vec<String>,
 }
 
 /// How a body is written.
@@ -83,19 +94,32 @@ impl Envelope {
         Self::from(EnvelopeData {
             event_type: event_type.into(),
             id: None,
+            id_optional: false,
             time: None,
             time_unit: rfc_3339(),
             ordering_key: None,
             data: String::new(),
             format: BodyFormat::Json,
+            form_field: None,
             batch: None,
+            changing_fields: Vec::new(),
         })
     }
 
-    /// The event's id lies there.
+    /// The event's id lies there. An event without one is unusable.
     #[must_use]
     pub fn with_id(mut self, id: impl Into<Locator>) -> Self {
         self.data.id = Some(id.into());
+        self.data.id_optional = false;
+        Self::from(self.data)
+    }
+
+    /// The event's id lies there, and some kinds of events have none: of these the
+    /// body's SHA-256 stands in, as where no id is named at all.
+    #[must_use]
+    pub fn with_optional_id(mut self, id: impl Into<Locator>) -> Self {
+        self.data.id = Some(id.into());
+        self.data.id_optional = true;
         Self::from(self.data)
     }
 
@@ -141,6 +165,46 @@ impl Envelope {
         self
     }
 
+    /// A JSON document may also come as the value of this field of a form, as
+    /// GitHub's does where its webhook is set to that. The body tells which it is,
+    /// since it is signed and a header is not: JSON begins with a brace or a bracket.
+    /// The field must stand there once; other fields are passed over. Default none.
+    #[must_use]
+    pub fn with_form_field(mut self, name: impl Into<String>) -> Self {
+        self.data.form_field = Some(name.into());
+        Self::from(self.data)
+    }
+
+    /// Redeliveries change the values at these JSON pointers, such as a count of
+    /// attempts: under a known id a body that differs there alone is a duplicate, and
+    /// no conflict; where events have no id, such bodies are one event. One that is absent once
+    /// and there the next time makes another body. Default none.
+    /// In a batch they point into one element.
+    ///
+    /// The signature still covers every byte. What the handlers see is what came
+    /// first. A value is cut out of the bytes of a JSON body and nothing else is
+    /// changed, so that another order of fields, or white space, is another body. **A
+    /// body in which one of them stands twice is compared as a whole**, and so is a
+    /// JSON document that came in a form.
+    ///
+    /// ```
+    /// use tower_webhooks_core::provider::Envelope;
+    ///
+    /// // {"id":"evt_1","type":"paid","data":{…},"attempt":2}
+    /// let envelope = Envelope::new("/type")
+    ///     .with_id("/id")
+    ///     .with_changing_fields(["/attempt"]);
+    /// assert_eq!(envelope.changing_fields(), ["/attempt"]);
+    /// ```
+    #[must_use]
+    pub fn with_changing_fields<P: Into<String>>(
+        mut self,
+        pointers: impl IntoIterator<Item = P>,
+    ) -> Self {
+        self.data.changing_fields = pointers.into_iter().map(Into::into).collect();
+        Self::from(self.data)
+    }
+
     /// A delivery holds several events: the elements of the list that this JSON
     /// pointer names, which ends in `/*`. The other places point into one
     /// element with the same beginning, and into what surrounds the list
@@ -168,6 +232,18 @@ impl Envelope {
         self.data.format
     }
 
+    /// The field of a form that may hold the JSON document.
+    #[must_use]
+    pub fn form_field(&self) -> Option<&str> {
+        self.data.form_field.as_deref()
+    }
+
+    /// The JSON pointers to what redeliveries change.
+    #[must_use]
+    pub fn changing_fields(&self) -> &[String] {
+        &self.data.changing_fields
+    }
+
     /// Whether a delivery holds several events.
     #[must_use]
     pub const fn is_batch(&self) -> bool {
@@ -191,6 +267,12 @@ impl Envelope {
     #[must_use]
     pub const fn id(&self) -> Option<&Locator> {
         self.data.id.as_ref()
+    }
+
+    /// Whether some kinds of events have no id.
+    #[must_use]
+    pub const fn is_id_optional(&self) -> bool {
+        self.data.id_optional
     }
 
     /// Where the time lies, if there is one.
@@ -217,6 +299,20 @@ impl Envelope {
 
     pub(crate) fn read(&self, reading: &Reading<'_>) -> Result<EventHead, Unusable> {
         read::read(&self.data, &self.plan, reading)
+    }
+
+    /// The SHA-256 of a body without what redeliveries change, where it is there.
+    pub(crate) fn sha256_of_lasting(&self, body: &[u8]) -> Option<[u8; 32]> {
+        if self.is_batch() || self.data.changing_fields.is_empty() {
+            return None;
+        }
+        let json = std::str::from_utf8(body).ok()?;
+        redelivered::sha256_without(&self.plan.changing, json)
+    }
+
+    /// Whether this body is read as a form.
+    pub(crate) fn reads_form(&self, body: &[u8]) -> bool {
+        read::form_of(&self.data, body).is_some()
     }
 
     pub(crate) fn split(&self, reading: &Reading<'_>) -> Result<Vec<Item>, Unusable> {
@@ -323,7 +419,7 @@ impl Item {
     }
 
     /// What a redelivery of the same event has too: the provider's id, or the
-    /// SHA-256 of the event's own bytes in hexadecimal, with `-2` behind it for
+    /// [SHA-256](Self::sha256) of the event's own bytes in hexadecimal, with `-2` behind it for
     /// the second of two equal ones in one delivery.
     #[must_use]
     pub const fn id(&self) -> &Text {
@@ -341,7 +437,8 @@ impl Item {
     }
 
     /// A SHA-256 that a redelivery of the same event has too, whatever else comes
-    /// with it: of the event's own bytes, or for the second and later of equal ones
+    /// with it: of the event's own bytes without what
+    /// [redeliveries change](Envelope::with_changing_fields), or for the second and later of equal ones
     /// without an id, of its [id](Self::id).
     #[must_use]
     pub const fn sha256(&self) -> [u8; 32] {
@@ -363,76 +460,5 @@ impl fmt::Debug for Item {
             .field("event", &self.event)
             .field("json_bytes", &self.json.len())
             .finish()
-    }
-}
-
-/// Why an authentic body cannot be used. Holds no part of the body.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, thiserror::Error)]
-#[non_exhaustive]
-pub enum Unusable {
-    /// The body holds several events: ask for its
-    /// [items](crate::Delivery::items).
-    #[error("the body holds several events")]
-    Batch,
-    /// A field of the envelope stands in the body twice: two readers could
-    /// see two events.
-    #[error("a field of the envelope stands in the body twice")]
-    DuplicateField,
-    /// The event id is not text of 1 to 255 printable ASCII characters.
-    #[error("the event id is not 1 to 255 printable ASCII characters")]
-    IdMalformed,
-    /// The envelope has no id although this provider sends one.
-    #[error("the envelope has no event id")]
-    IdMissing,
-    /// The body is not a form in UTF-8 of at most 1,000 fields.
-    #[error("the body is not a form")]
-    NotAForm,
-    /// The body has no list where its events should lie.
-    #[error("the body has no list of events")]
-    NotAList,
-    /// The body could not be inflated: its coding is not declared, it is not one
-    /// whole stream, or it becomes too large.
-    #[error("the body cannot be inflated")]
-    NotInflated,
-    /// The body is JSON, but no object that could hold an envelope.
-    #[error("the body is not a JSON object")]
-    NotAnObject,
-    /// The body is not one JSON document in UTF-8.
-    #[error("the body is not one JSON document")]
-    NotJson,
-    /// The body holds more than 10,000 events, or so many that what surrounds them,
-    /// kept with each, would be more than 8 MiB.
-    #[error("the body holds more events than can be kept one by one")]
-    TooManyItems,
-    /// The event type is not text of 1 to 255 printable ASCII characters.
-    #[error("the event type is not 1 to 255 printable ASCII characters")]
-    TypeMalformed,
-    /// The envelope names no event type.
-    #[error("the envelope names no event type")]
-    TypeMissing,
-    /// The body could not be decrypted. Why not is not said.
-    #[error("the body cannot be decrypted")]
-    Undecryptable,
-}
-
-impl Unusable {
-    /// The reason's name in the inbox and in metrics.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Batch => "batch",
-            Self::DuplicateField => "duplicate-field",
-            Self::IdMalformed => "id-malformed",
-            Self::IdMissing => "id-missing",
-            Self::NotAForm => "not-a-form",
-            Self::NotAList => "not-a-list",
-            Self::NotAnObject => "not-an-object",
-            Self::NotInflated => "not-inflated",
-            Self::NotJson => "not-json",
-            Self::TooManyItems => "too-many-items",
-            Self::TypeMalformed => "type-malformed",
-            Self::TypeMissing => "type-missing",
-            Self::Undecryptable => "undecryptable",
-        }
     }
 }

@@ -8,7 +8,10 @@ use serde::{Deserializer as _, de};
 use serde_json::value::RawValue;
 use sha2::{Digest as _, Sha256};
 
-use super::{BodyFormat, EnvelopeData, EventHead, Item, Locator, Place, Unusable};
+use super::{
+    BodyFormat, EnvelopeData, EventHead, Item, Locator, Place, Unusable,
+    redelivered::sha256_without,
+};
 use crate::{
     Text, form,
     pointers::{Pointers, Slots, Value, elements, split_each},
@@ -33,6 +36,8 @@ pub(super) const MAX_REPEATED_BYTES: usize = 8 * 1024 * 1024;
 pub(super) struct Plan {
     whole: Pointers,
     item: Pointers,
+    /// What redeliveries change: in the whole, or in one element of the list.
+    pub(super) changing: Pointers,
     /// The pointer to the list, where there is one.
     list: Option<String>,
     pub(super) mistake: Option<Mistake>,
@@ -71,9 +76,12 @@ impl Plan {
             if id.is_some_and(|id| !id.places().any(is_own)) {
                 plan.mistake = Some(Mistake::BatchId);
             }
-            if data.format != BodyFormat::Json {
+            if data.format != BodyFormat::Json || data.form_field.is_some() {
                 plan.mistake = Some(Mistake::BatchForm);
             }
+        }
+        if data.format != BodyFormat::Json && data.form_field.is_some() {
+            plan.mistake = Some(Mistake::FormField);
         }
         if data
             .event_type
@@ -82,7 +90,33 @@ impl Plan {
         {
             plan.mistake = Some(Mistake::Place("event-type".to_owned()));
         }
+        plan.add_changing(data);
         plan
+    }
+
+    fn add_changing(&mut self, data: &EnvelopeData) {
+        for pointer in &data.changing_fields {
+            let rest = match self.inside(pointer) {
+                Some(rest) => rest,
+                None if self.list.is_some() => {
+                    self.mistake = Some(Mistake::ChangingOutside(pointer.clone()));
+                    continue;
+                }
+                None => pointer,
+            };
+            let added = match split_each(rest) {
+                None if rest.is_empty() => Err(Mistake::Place(pointer.clone())),
+                Some(_) => Err(Mistake::Place(pointer.clone())),
+                None if makes_event(data, pointer) => Err(Mistake::ChangingEvent(pointer.clone())),
+                None => self.changing.add(rest),
+            };
+            if let Err(mistake) = added {
+                self.mistake = Some(mistake);
+            }
+        }
+        if !self.changing.is_empty() && data.format != BodyFormat::Json {
+            self.mistake = Some(Mistake::ChangingForm);
+        }
     }
 
     fn add(&mut self, pointer: &str) {
@@ -104,6 +138,25 @@ impl Plan {
     }
 }
 
+/// Whether what lies there holds what an event is told by, or its payload.
+fn makes_event(data: &EnvelopeData, pointer: &str) -> bool {
+    let locators = [
+        Some(&data.event_type),
+        data.id.as_ref(),
+        data.ordering_key.as_ref(),
+    ];
+    let places = locators.into_iter().flatten().flat_map(Locator::places);
+    let mut pointers = places.filter_map(|place| match place {
+        Place::Pointer(pointer) => Some(pointer.as_str()),
+        _ => None,
+    });
+    let holds = |inner: &str| {
+        let rest = inner.strip_prefix(pointer).filter(|_| !pointer.is_empty());
+        rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+    };
+    pointers.any(holds) || (!data.data.is_empty() && holds(&data.data))
+}
+
 /// What an envelope is read from.
 pub(crate) struct Reading<'r> {
     /// The body, decrypted where its whole was encrypted.
@@ -122,7 +175,7 @@ pub(super) fn read(
     if plan.list.is_some() {
         return Err(Unusable::Batch);
     }
-    let body = &text(envelope.format, reading.body)?;
+    let body = &text(envelope, reading.body)?;
     let mut whole = Slots::default();
     plan.whole.find(body, &mut whole)?;
     let opened = reading.data.map(json).transpose()?;
@@ -146,7 +199,7 @@ pub(super) fn split(
     reading: &Reading<'_>,
 ) -> Result<Vec<Item>, Unusable> {
     let list = plan.list.as_deref().ok_or(Unusable::NotAList)?;
-    let body = &text(envelope.format, reading.body)?;
+    let body = &text(envelope, reading.body)?;
     let mut whole = Slots::default();
     match plan.whole.find(body, &mut whole) {
         // The list may be the whole body.
@@ -181,7 +234,8 @@ pub(super) fn split(
             .event(envelope)
         });
         let json = body.slice_ref(element.get());
-        let own = Sha256::digest(&*json).into();
+        let lasting = sha256_without(&plan.changing, &json);
+        let own = lasting.unwrap_or_else(|| Sha256::digest(&*json).into());
         let (id, sha256) = match event.as_ref().ok().and_then(EventHead::id) {
             Some(id) => (id.clone(), own),
             None => nth(own, &mut seen),
@@ -219,12 +273,34 @@ pub(crate) fn surroundings<'b>(body: &'b [u8], first: &str, last: &str) -> (&'b 
 }
 
 /// Looked at once, as a whole: every part of it is text then.
-fn text(format: BodyFormat, body: &Bytes) -> Result<Text, Unusable> {
-    match format {
-        BodyFormat::Form => form::to_json(body)
+fn text(envelope: &EnvelopeData, body: &Bytes) -> Result<Text, Unusable> {
+    match form_of(envelope, body) {
+        Some(Form::Fields) => form::to_json(body)
             .and_then(Text::from_utf8)
             .ok_or(Unusable::NotAForm),
-        BodyFormat::Json => Text::from_utf8(body.clone()).ok_or(Unusable::NotJson),
+        Some(Form::Document(field)) => form::document(body, field),
+        None => Text::from_utf8(body.clone()).ok_or(Unusable::NotJson),
+    }
+}
+
+/// What a form holds.
+pub(super) enum Form<'e> {
+    /// A JSON document in the field of this name.
+    Document(&'e str),
+    /// The fields of the event itself.
+    Fields,
+}
+
+/// How a body is read that is a form, by its bytes alone: an object or a list has its
+/// bracket first, and a form the name of a field.
+pub(super) fn form_of<'e>(envelope: &'e EnvelopeData, body: &[u8]) -> Option<Form<'e>> {
+    let first = body.trim_ascii_start().first();
+    match (envelope.format, &envelope.form_field) {
+        (BodyFormat::Form, _) => Some(Form::Fields),
+        (BodyFormat::Json, Some(field)) if !matches!(first, Some(b'{' | b'[')) => {
+            Some(Form::Document(field))
+        }
+        (BodyFormat::Json, _) => None,
     }
 }
 
@@ -264,6 +340,7 @@ impl<'b> Source<'_, 'b> {
             None => None,
             Some(locator) => match self.name(locator, Some(&event_type)) {
                 Found::Text(text) => Some(text),
+                Found::Nothing if envelope.id_optional => None,
                 Found::Nothing => return Err(Unusable::IdMissing),
                 Found::Malformed => return Err(Unusable::IdMalformed),
             },

@@ -97,6 +97,14 @@ pub struct Retries {
     /// where they are not known.
     #[serde(rename = "delays_seconds", with = "whole_seconds")]
     pub delays: Vec<Duration>,
+    /// How long it goes on trying, in whole seconds, where only that is known of
+    /// the schedule; 0 where it does not try again by itself.
+    #[serde(
+        rename = "lasts_seconds",
+        with = "optional_seconds",
+        skip_serializing_if = "Option::is_none"
+    )]
+    pub lasts: Option<Duration>,
     /// How long the provider waits for an answer, in whole seconds.
     #[serde(
         rename = "deadline_seconds",
@@ -119,6 +127,21 @@ impl Retries {
             delays: delays.into_iter().collect(),
             ..Self::default()
         }
+    }
+
+    /// A schedule of which only is known how long it lasts.
+    #[must_use]
+    pub fn within(lasts: Duration) -> Self {
+        Self {
+            lasts: Some(lasts),
+            ..Self::default()
+        }
+    }
+
+    /// No retries by itself: whoever missed a delivery asks for it again.
+    #[must_use]
+    pub fn none() -> Self {
+        Self::within(Duration::ZERO)
     }
 
     /// Sets how long the provider waits for an answer.
@@ -147,7 +170,8 @@ impl Retries {
     #[must_use]
     pub fn span(&self) -> Option<Duration> {
         if self.delays.is_empty() {
-            return None;
+            let last = self.deadline.unwrap_or_default();
+            return self.lasts.map(|lasts| lasts.saturating_add(last));
         }
         let attempts = u32::try_from(self.delays.len()).ok()?.checked_add(1)?;
         let waiting = self.deadline.unwrap_or_default();

@@ -34,8 +34,24 @@ pub(crate) enum Mistake {
         "several events in one delivery are taken apart, and sealed as one they cannot be kept"
     )]
     BatchSealed,
+    #[error(
+        "{0:?} holds the type, the id, the ordering key or the payload of an event: with another one it is another event, and not a redelivery"
+    )]
+    ChangingEvent(String),
+    #[error("what redeliveries change is cut out of JSON alone, and not out of a form")]
+    ChangingForm,
+    #[error(
+        "{0:?} lies outside of the events of a delivery: only within one can redeliveries change anything that counts"
+    )]
+    ChangingOutside(String),
+    #[error(
+        "payloads are encrypted: nothing can be said of what redeliveries change, since what is compared is a digest of what was sealed"
+    )]
+    ChangingSealed,
     #[error("{0:?} cannot be the content type of an answer")]
     ContentType(String),
+    #[error("a body that is always a form has no JSON document in one of its fields")]
+    FormField,
     #[error(
         "the handshake does not fit together: a query is proven by a token in it and given back as text, a body by its signature or a token in it and given back as JSON"
     )]
@@ -118,6 +134,9 @@ impl Provider {
         }
         if self.envelope().is_batch() && self.encryption().is_some() {
             return Err(Mistake::BatchSealed.into());
+        }
+        if !self.envelope().changing_fields().is_empty() && self.encryption().is_some() {
+            return Err(Mistake::ChangingSealed.into());
         }
         let wrapping = self.encryption().and_then(Encryption::mistake);
         // Of a body that is not signed whole, a stranger writes what is signed for him.
@@ -307,6 +326,58 @@ mod tests {
         let sealed = Encryption::of_body(Cipher::Aes256Gcm, "/sealed");
         let sealed = batch(typed()).with_encryption(sealed);
         assert_eq!(mistake(sealed), Some(Mistake::BatchSealed));
+    }
+
+    #[test]
+    fn what_redeliveries_change_is_a_field_that_makes_no_event() {
+        let one = || {
+            let envelope = Envelope::new("/meta/type").with_id("/id");
+            envelope.with_data("/data").with_ordering_key("/account")
+        };
+        let several = || Envelope::new("/events/*/type").with_batch("/events/*");
+        let checked = |envelope: Envelope, fields: &[&str]| {
+            let envelope = envelope.with_changing_fields(fields.iter().copied());
+            let provider = Provider::new("acme", Scheme::Hmac(hmac()), envelope);
+            provider.check().err().map(|error| error.0)
+        };
+        for fields in [&[][..], &["/n"], &["/n", "/meta/n", "/data/n", "/types"]] {
+            assert_eq!(checked(one(), fields), None, "{fields:?}");
+        }
+        for field in ["/meta", "/meta/type", "/id", "/data", "/account"] {
+            let expected = Mistake::ChangingEvent(field.to_owned());
+            assert_eq!(checked(one(), &[field]), Some(expected));
+        }
+        for field in ["n", "", "/list/*/n"] {
+            let expected = Mistake::Place(field.to_owned());
+            assert_eq!(checked(one(), &[field]), Some(expected));
+        }
+        assert_eq!(checked(several(), &["/events/*/n"]), None);
+        let outside = Mistake::ChangingOutside("/n".to_owned());
+        assert_eq!(checked(several(), &["/n"]), Some(outside));
+        let whole = checked(several(), &["/events/*"]);
+        assert!(whole.is_some());
+        let form = one().with_format(crate::provider::BodyFormat::Form);
+        assert_eq!(checked(form, &["/n"]), Some(Mistake::ChangingForm));
+
+        let envelope = one().with_changing_fields(["/n"]);
+        let sealed = Encryption::of_body(Cipher::Aes256Gcm, "/sealed");
+        let provider = Provider::new("acme", Scheme::Hmac(hmac()), envelope);
+        let refused = provider.with_encryption(sealed).check();
+        assert_eq!(refused.unwrap_err().0, Mistake::ChangingSealed);
+    }
+
+    #[test]
+    fn a_document_in_a_form_is_json_and_one_event() {
+        let checked = |envelope: Envelope| {
+            let envelope = envelope.with_form_field("payload");
+            let provider = Provider::new("acme", Scheme::Hmac(hmac()), envelope);
+            provider.check().err().map(|error| error.0)
+        };
+        assert_eq!(checked(Envelope::new("/type")), None);
+        let form = Envelope::new("/type").with_format(crate::provider::BodyFormat::Form);
+        assert_eq!(checked(form), Some(Mistake::FormField));
+        let several = Envelope::new("/*/type").with_batch("/*");
+        assert_eq!(checked(several), Some(Mistake::BatchForm));
     }
 
     #[test]

@@ -122,6 +122,17 @@ impl Provider {
         self
     }
 
+    /// Says which fields of the body its redeliveries change: see
+    /// [`Envelope::with_changing_fields`]. The default is none.
+    #[must_use]
+    pub fn with_changing_fields<P: Into<String>>(
+        mut self,
+        pointers: impl IntoIterator<Item = P>,
+    ) -> Self {
+        self.0.envelope = self.0.envelope.with_changing_fields(pointers);
+        self
+    }
+
     /// Says how its payloads are encrypted. The default is not at all.
     #[must_use]
     pub fn with_encryption(mut self, encryption: Encryption) -> Self {
@@ -337,18 +348,23 @@ impl Provider {
         self.0.retries.span().unwrap_or(UNKNOWN_RETRY_SPAN)
     }
 
-    /// How long an equal body counts as the same event where no signed id says
-    /// so: the [retry span](Self::retry_span), and at least as long as a
-    /// captured request stays fresh.
+    /// How long an equal body counts as the same event where no signed id says so:
+    /// the retry schedule and half of it, since retries come late, or at least 72 h
+    /// where its single waits are not known; and as long as a captured request stays
+    /// fresh, or at least 72 h where no time is signed.
     #[must_use]
     pub fn dedup_span(&self) -> Duration {
-        let fresh = self
-            .0
-            .scheme
-            .timestamp()
-            .and_then(SignedTimestamp::tolerance)
-            .map(|tolerance| tolerance.saturating_mul(2));
-        self.retry_span().max(fresh.unwrap_or_default())
+        let span = self.retry_span();
+        let late = span.checked_div(2).unwrap_or_default();
+        let span = if self.0.retries.delays.is_empty() {
+            span.max(UNKNOWN_RETRY_SPAN)
+        } else {
+            span.saturating_add(late)
+        };
+        let timestamp = self.0.scheme.timestamp();
+        let tolerance = timestamp.and_then(SignedTimestamp::tolerance);
+        let fresh = tolerance.map_or(UNKNOWN_RETRY_SPAN, |it| it.saturating_mul(2));
+        span.max(fresh)
     }
 
     /// Whether the event's type comes from a header that the signature does
@@ -381,7 +397,7 @@ impl Provider {
 
     /// Whether a request cannot come again under another id: the signature covers
     /// the id, or it is read from the body alone, so that another id makes another
-    /// body. With a shared token that is all there is: whoever has seen the token
+    /// body, but for a form that is signed as one row. With a shared token that is all there is: whoever has seen the token
     /// can write any body.
     #[must_use]
     pub fn binds_id(&self) -> bool {
@@ -395,7 +411,7 @@ impl Provider {
         locator.places().all(|place| match place {
             Place::EventType => self.is_of_body(self.0.envelope.event_type()),
             Place::Header(_) => false,
-            Place::NameBeside(_) | Place::Pointer(_) => true,
+            Place::NameBeside(_) | Place::Pointer(_) => !self.0.scheme.signs_row(),
         })
     }
 

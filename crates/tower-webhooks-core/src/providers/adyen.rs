@@ -4,7 +4,8 @@
 //!
 //! github.com/Adyen/adyen-node-api-library (src/__tests__/hmacValidator.spec.ts),
 //! adyen-java-api-library (HMACValidatorTest.java) and github.com/hookdeck/webhook-skills
-//! (skills/adyen-webhooks), read 2026-11-22 from stored copies.
+//! (skills/adyen-webhooks); docs.adyen.com/development-resources/webhooks/troubleshoot (retry
+//! queue); read 2026-11-22 from stored copies.
 //!
 //! # What the signature covers
 //!
@@ -20,15 +21,19 @@
 //!
 //! # What is left open
 //!
-//! The retry schedule. A notification has no id: the code, the reference and the outcome stand
-//! in.
+//! The retries beyond the ninth: the waits grow from two minutes to eight hours, and the oldest
+//! notification is tried for 30 days. A notification has no id: the code, the reference and the
+//! outcome stand in.
+
+use std::time::Duration;
 
 use crate::{
     Provider,
     provider::{
         Answer, Answers, Encoding, Envelope, EventInfo, Events, HmacScheme, KeyEncoding, Locator,
-        LocatorPart, Part, Scheme,
+        LocatorPart, Part, Retries, Scheme,
     },
+    providers::UNDATED_ID,
 };
 
 /// The one notification of a delivery.
@@ -72,7 +77,7 @@ pub fn adyen() -> Provider {
             .with_data(ITEM),
     )
     .with_title("Adyen")
-    .with_source("github.com/Adyen/adyen-node-api-library and adyen-java-api-library, read 2026-11-22 from stored copies")
+    .with_source("github.com/Adyen/adyen-node-api-library and adyen-java-api-library, and docs.adyen.com/development-resources/webhooks, read 2026-11-22 from stored copies")
     .with_events(Events::open([
         EventInfo::new("AUTHORISATION", AUTHORISATION),
         EventInfo::new("CAPTURE", CAPTURE),
@@ -82,15 +87,16 @@ pub fn adyen() -> Provider {
         EventInfo::new("CANCELLATION", CANCELLATION),
         EventInfo::new("CHARGEBACK", CHARGEBACK),
     ]))
+    .with_retries(Retries::within(Duration::from_secs(30 * 24 * 60 * 60)))
     .with_answers(Answers::new(Answer::text(200, "[accepted]"), Answer::default()))
     .with_not_covered([
         "all fields but eight, and where one of the eight ends and the next begins",
-        "the time of sending: a captured delivery stays valid for as long as its secret does",
+        UNDATED_ID,
         "all headers, the method and the URL",
     ])
     .with_assumptions([
         "a notification has no id: its code, its reference and its outcome stand in",
-        "the retry schedule is not described here: duplicates are known for 72 h",
+        "the retries beyond the ninth are not known, only that they go on for 30 days",
     ])
 }
 

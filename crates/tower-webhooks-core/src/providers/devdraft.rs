@@ -66,7 +66,7 @@ use super::{known, payload::event};
 use crate::{
     Provider, Text,
     provider::{Cipher, Encryption, Envelope, Events, HmacScheme, KeyDerivation, Scheme},
-    providers::RawJson,
+    providers::{RawJson, UNDATED_ID},
 };
 
 /// The preset for Devdraft. Its signature header and envelope are ours: see
@@ -135,7 +135,8 @@ fn described(name: &'static str) -> Provider {
         known::<TransactionDisputed>(TRANSACTION_DISPUTED),
     ]))
     .with_not_covered([
-        "with our defaults, the time of sending, all headers, the method and the URL",
+        UNDATED_ID,
+        "with our defaults, all headers, the method and the URL",
     ])
 }
 

@@ -49,9 +49,9 @@ pub fn discord() -> Provider {
         }))])
     .with_answers(Answers::new(Answer::empty(204), Answer::default()))
     .with_retries(
-        Retries::default()
+        Retries::within(Duration::from_secs(10 * 60))
             .with_deadline(Duration::from_secs(3))
-            .with_afterwards("after 10 minutes the event is dropped; too many failures end the events"),
+            .with_afterwards("the event is dropped; too many failures end the events"),
     )
     .with_events(Events::open([EventInfo::new(
         "APPLICATION_AUTHORIZED",

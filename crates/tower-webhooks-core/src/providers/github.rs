@@ -3,8 +3,8 @@
 //! # Sources
 //!
 //! github.com/github/docs, content/webhooks/using-webhooks (validating-webhook-deliveries,
-//! best-practices-for-using-webhooks, handling-failed-webhook-deliveries), read 2026-11-22 from
-//! stored copies.
+//! best-practices-for-using-webhooks, handling-failed-webhook-deliveries, creating-webhooks),
+//! read 2026-11-22 from stored copies.
 //!
 //! # What the signature covers
 //!
@@ -13,6 +13,10 @@
 //! stands, nor `X-GitHub-Delivery`, where the id stands. Who captured a request can send it
 //! again as another event or under another id; the inbox then still knows its body. The older
 //! `X-Hub-Signature` with SHA-1 is not looked at.
+//!
+//! A webhook's content type is either `application/json`, where the body is the payload, or
+//! `application/x-www-form-urlencoded`, where the payload is the form's field `payload`. The
+//! signature covers the body as it is sent, the form's escapes included; both are read.
 //!
 //! # What is left open
 //!
@@ -26,6 +30,7 @@ use http::HeaderName;
 use crate::{
     Provider,
     provider::{Envelope, EventInfo, Events, HmacScheme, Retries, Scheme},
+    providers::UNDATED,
 };
 
 /// The preset for GitHub.
@@ -37,7 +42,8 @@ pub fn github() -> Provider {
         "github",
         Scheme::Hmac(scheme),
         Envelope::new(HeaderName::from_static("x-github-event"))
-            .with_id(HeaderName::from_static("x-github-delivery")),
+            .with_id(HeaderName::from_static("x-github-delivery"))
+            .with_form_field("payload"),
     )
     .with_title("GitHub")
     .with_source("github.com/github/docs, content/webhooks/using-webhooks, read 2026-11-22 from stored copies")
@@ -45,16 +51,16 @@ pub fn github() -> Provider {
         EventInfo::new("push", PUSH),
         EventInfo::new("ping", PING),
     ]))
-    .with_retries(Retries::default().with_deadline(Duration::from_secs(10)))
+    .with_retries(Retries::none().with_deadline(Duration::from_secs(10)))
     .with_max_body_bytes(25 * 1024 * 1024)
     .with_not_covered([
         "X-GitHub-Event, the type, and X-GitHub-Delivery, the id: either can be changed by who captured a request",
-        "the time of sending: a captured delivery stays valid for as long as its secret does",
+        UNDATED,
         "all other headers, the method and the URL",
     ])
     .with_assumptions([
         "redeliveries are asked for by hand: duplicates are known for 72 h",
-        "the webhook's content type is set to application/json: as a form its events are kept as unusable",
+        "a body that begins with no brace is taken for a form, whatever Content-Type says",
     ])
 }
 

@@ -3,8 +3,8 @@
 //! # Sources
 //!
 //! github.com/HubSpot/hubspot-api-nodejs (test/unit/signature.spec.ts) and
-//! github.com/hookdeck/webhook-skills (skills/hubspot-webhooks/references), read 2026-11-22
-//! from stored copies.
+//! developers.hubspot.com/docs/api-reference/legacy/webhooks/guide (payloads, retries), read
+//! 2026-11-22 from stored copies.
 //!
 //! # What the signature covers
 //!
@@ -16,15 +16,18 @@
 //!
 //! # What is left open
 //!
-//! The retry schedule. One delivery holds several events.
+//! The single retries: there are up to ten within 24 hours. One delivery holds several events;
+//! `attemptNumber` in each counts its redeliveries, and that alone makes no other event.
+
+use std::time::Duration;
 
 use http::HeaderName;
 
 use crate::{
     Provider,
     provider::{
-        Encoding, Envelope, EventInfo, Events, HmacScheme, Locator, LocatorPart, Part, Scheme,
-        SignedTimestamp, TimeUnit, UrlForm,
+        Encoding, Envelope, EventInfo, Events, HmacScheme, Locator, LocatorPart, Part, Retries,
+        Scheme, SignedTimestamp, TimeUnit, UrlForm,
     },
 };
 
@@ -59,10 +62,11 @@ pub fn hubspot() -> Provider {
             .with_time("/*/occurredAt")
             .with_time_unit(TimeUnit::Milliseconds)
             .with_data("/*")
-            .with_batch("/*"),
+            .with_batch("/*")
+            .with_changing_fields(["/*/attemptNumber"]),
     )
     .with_title("HubSpot")
-    .with_source("github.com/HubSpot/hubspot-api-nodejs and github.com/hookdeck/webhook-skills, read 2026-11-22 from stored copies")
+    .with_source("github.com/HubSpot/hubspot-api-nodejs and developers.hubspot.com/docs/api-reference/legacy/webhooks/guide, read 2026-11-22 from stored copies")
     .with_events(Events::open([
         EventInfo::new("contact.creation", CONTACT_CREATION),
         EventInfo::new("contact.propertyChange", CONTACT_PROPERTY_CHANGE),
@@ -73,10 +77,13 @@ pub fn hubspot() -> Provider {
         EventInfo::new("deal.propertyChange", DEAL_PROPERTY_CHANGE),
         EventInfo::new("ticket.creation", TICKET_CREATION),
     ]))
+    .with_retries(
+        Retries::within(Duration::from_secs(24 * 60 * 60)).with_deadline(Duration::from_secs(5)),
+    )
     .with_not_covered(["all other headers"])
     .with_assumptions([
         "eventId alone is not taken for unique: subscription and time are part of the id",
-        "the retry schedule is not described here: duplicates are known for 72 h",
+        "the single retries are not known: duplicates are known for 72 h",
     ])
 }
 

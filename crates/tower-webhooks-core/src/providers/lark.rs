@@ -3,7 +3,8 @@
 //! # Sources
 //!
 //! github.com/larksuite/oapi-sdk-go (event/dispatcher/dispatcher_test.go) and oapi-sdk-java
-//! (TestDecryptor.java), read 2026-11-22 from stored copies.
+//! (TestDecryptor.java); open.feishu.cn/document, event subscription, overview; read 2026-11-22
+//! from stored copies.
 //!
 //! # What the signature covers
 //!
@@ -21,8 +22,10 @@
 //!
 //! # What is left open
 //!
-//! The time window and the retry schedule. Apps without an encrypt key are not served: nothing
-//! would be signed.
+//! The time window, and whether redeliveries are signed anew. Apps without an encrypt key are not
+//! served: nothing would be signed.
+
+use std::time::Duration;
 
 use http::HeaderName;
 
@@ -30,7 +33,7 @@ use crate::{
     Provider,
     provider::{
         Cipher, DigestScheme, Encryption, Envelope, EventInfo, Events, Handshake, HandshakeAnswer,
-        KeyDerivation, Part, Scheme, SignedTimestamp, TimeUnit,
+        KeyDerivation, Part, Retries, Scheme, SignedTimestamp, TimeUnit,
     },
 };
 
@@ -57,7 +60,7 @@ pub fn lark() -> Provider {
     )
     .with_title("Lark")
     .with_source(
-        "github.com/larksuite/oapi-sdk-go and oapi-sdk-java, read 2026-11-22 from stored copies",
+        "github.com/larksuite/oapi-sdk-go and oapi-sdk-java, and open.feishu.cn/document, event subscription, read 2026-11-22 from stored copies",
     )
     .with_events(Events::open([EventInfo::new(
         "contact.user.created_v3",
@@ -72,10 +75,13 @@ pub fn lark() -> Provider {
         Handshake::body_with_token("/type", "url_verification", "/token")
             .with_answer(HandshakeAnswer::echo_json("/challenge", "challenge")),
     ])
+    .with_retries(
+        Retries::after([15, 5 * 60, 60 * 60, 6 * 60 * 60].map(Duration::from_secs))
+            .with_deadline(Duration::from_secs(3)),
+    )
     .with_not_covered(["all other headers, the method and the URL"])
     .with_assumptions([
         "the time window is not described: 300 s in both directions",
-        "the retry schedule is not described here: duplicates are known for 72 h",
     ])
 }
 

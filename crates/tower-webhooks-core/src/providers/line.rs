@@ -14,13 +14,15 @@
 //! # What is left open
 //!
 //! The retry schedule. One delivery holds several events, each with an id of its own, or none
-//! at all.
+//! at all. `deliveryContext.isRedelivery` says whether an event came before, and that alone
+//! makes no other event.
 
 use http::HeaderName;
 
 use crate::{
     Provider,
     provider::{Encoding, Envelope, EventInfo, Events, HmacScheme, Scheme, TimeUnit},
+    providers::UNDATED_ID,
 };
 
 /// The preset for LINE.
@@ -36,7 +38,8 @@ pub fn line() -> Provider {
             .with_time("/events/*/timestamp")
             .with_time_unit(TimeUnit::Milliseconds)
             .with_data("/events/*")
-            .with_batch("/events/*"),
+            .with_batch("/events/*")
+            .with_changing_fields(["/events/*/deliveryContext/isRedelivery"]),
     )
     .with_title("LINE")
     .with_source("github.com/line/line-bot-sdk-nodejs and line-bot-sdk-python, read 2026-11-22 from stored copies")
@@ -44,7 +47,7 @@ pub fn line() -> Provider {
         EventInfo::new("message", MESSAGE),
     ]))
     .with_not_covered([
-        "the time of sending: a captured delivery stays valid for as long as its secret does",
+        UNDATED_ID,
         "all headers, the method and the URL",
     ])
     .with_assumptions(["the retry schedule is not described here: duplicates are known for 72 h"])

@@ -2,8 +2,8 @@
 //!
 //! # Sources
 //!
-//! github.com/hookdeck/webhook-skills, skills/linear-webhooks/references/overview.md, read
-//! 2026-11-22 from stored copies.
+//! linear.app/developers/webhooks (how does a webhook work, webhook payload, securing webhooks),
+//! read 2026-11-22 from stored copies.
 //!
 //! # What the signature covers
 //!
@@ -12,9 +12,13 @@
 //! 1970, and with it an age: a minute is allowed, as Linear recommends. It covers no header:
 //! `Linear-Delivery`, the id, can be changed by who captured a request.
 //!
+//! `webhookTimestamp` is the time of sending, so that a redelivery may have another: that alone
+//! makes no other event.
+//!
 //! # What is left open
 //!
-//! The retry schedule.
+//! Whether a redelivery is dated anew: its page refuses what is older than a minute and retries
+//! after hours, which leaves no other reading.
 
 use std::time::Duration;
 
@@ -23,8 +27,8 @@ use http::HeaderName;
 use crate::{
     Provider,
     provider::{
-        Envelope, EventInfo, Events, HmacScheme, Locator, LocatorPart, Scheme, SignedTimestamp,
-        TimeUnit,
+        Envelope, EventInfo, Events, HmacScheme, Locator, LocatorPart, Retries, Scheme, SignedAnew,
+        SignedTimestamp, TimeUnit,
     },
 };
 
@@ -45,10 +49,11 @@ pub fn linear() -> Provider {
         ))
         .with_id(HeaderName::from_static("linear-delivery"))
         .with_time("/createdAt")
-        .with_data("/data"),
+        .with_data("/data")
+        .with_changing_fields(["/webhookTimestamp"]),
     )
     .with_title("Linear")
-    .with_source("github.com/hookdeck/webhook-skills, skills/linear-webhooks, read 2026-11-22 from a stored copy")
+    .with_source("linear.app/developers/webhooks, read 2026-11-22 from a stored copy")
     .with_events(Events::open([
         EventInfo::new("Issue.create", ISSUE_CREATE),
         EventInfo::new("Issue.update", ISSUE_UPDATE),
@@ -56,14 +61,19 @@ pub fn linear() -> Provider {
         EventInfo::new("Comment.create", COMMENT_CREATE),
         EventInfo::new("Project.create", PROJECT_CREATE),
     ]))
+    .with_retries(
+        Retries::after([60, 60 * 60, 6 * 60 * 60].map(Duration::from_secs))
+            .with_deadline(Duration::from_secs(5))
+            .with_signed_anew(SignedAnew::Yes)
+            .with_afterwards("a webhook that stays unresponsive may be disabled"),
+    )
     .with_not_covered([
         "Linear-Delivery, the id: it can be changed by who captured a request",
         "all other headers, the method and the URL",
     ])
     .with_assumptions([
         "the type is the entity's and the action, with a full stop between them",
-        "whether redeliveries are dated anew is not described",
-        "the retry schedule is not described here: duplicates are known for 72 h",
+        "redeliveries are dated anew, since webhookTimestamp is the time of sending",
     ])
 }
 

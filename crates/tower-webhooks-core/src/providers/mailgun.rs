@@ -2,8 +2,9 @@
 //!
 //! # Sources
 //!
-//! github.com/mailgun/mailgun-go (webhooks_test.go) and github.com/hookdeck/webhook-skills
-//! (skills/mailgun-webhooks/references/overview.md), read 2026-11-22 from stored copies.
+//! github.com/mailgun/mailgun-go (webhooks_test.go) and
+//! documentation.mailgun.com/docs/mailgun/user-manual/events/webhooks, read 2026-11-22 from
+//! stored copies.
 //!
 //! # What the signature covers
 //!
@@ -15,12 +16,14 @@
 //!
 //! # What is left open
 //!
-//! The retry schedule, and whether redeliveries are signed anew: if they are not, those older
-//! than 300 s are refused, and [`Provider::with_tolerance`] admits them.
+//! Whether redeliveries are signed anew: if they are not, those older than 300 s are refused, and
+//! [`Provider::with_tolerance`] admits them. Notices of delivery are not sent again.
+
+use std::time::Duration;
 
 use crate::{
     Provider,
-    provider::{Envelope, EventInfo, Events, HmacScheme, Part, Scheme, SignedTimestamp},
+    provider::{Envelope, EventInfo, Events, HmacScheme, Part, Retries, Scheme, SignedTimestamp},
 };
 
 /// The preset for Mailgun.
@@ -37,7 +40,7 @@ pub fn mailgun() -> Provider {
             .with_data("/event-data"),
     )
     .with_title("Mailgun")
-    .with_source("github.com/mailgun/mailgun-go and github.com/hookdeck/webhook-skills, read 2026-11-22 from stored copies")
+    .with_source("github.com/mailgun/mailgun-go and documentation.mailgun.com/docs/mailgun/user-manual/events/webhooks, read 2026-11-22 from stored copies")
     .with_events(Events::open([
         EventInfo::new("delivered", DELIVERED),
         EventInfo::new("accepted", ACCEPTED),
@@ -48,6 +51,9 @@ pub fn mailgun() -> Provider {
         EventInfo::new("unsubscribed", UNSUBSCRIBED),
         EventInfo::new("complained", COMPLAINED),
     ]))
+    .with_retries(Retries::after(
+        [300, 600, 900, 3_600, 7_200, 14_400].map(Duration::from_secs),
+    ))
     .with_not_covered([
         "the event itself: only a time and a token are signed",
         "all headers, the method and the URL",
@@ -55,7 +61,6 @@ pub fn mailgun() -> Provider {
     .with_assumptions([
         "the token is the id, since it is the only thing of its kind that is signed",
         "the time window is not described: 300 s in both directions",
-        "the retry schedule is not described here: duplicates are known for 72 h",
     ])
 }
 

@@ -2,8 +2,8 @@
 //!
 //! # Sources
 //!
-//! developers.facebook.com/docs/graph-api/webhooks/getting-started, its beginning, read
-//! 2026-11-22 from stored copies.
+//! developers.facebook.com/docs/graph-api/webhooks/getting-started, read 2026-11-22 from stored
+//! copies and quotations.
 //!
 //! # What the signature covers
 //!
@@ -15,17 +15,22 @@
 //!
 //! # What is left open
 //!
-//! Everything but the scheme and the handshake: ids, the retry schedule and the largest body.
+//! Everything but the scheme, the handshake and how long it retries, 36 hours: ids, the single
+//! retries and the largest body.
 //! One delivery holds several entries; each is an event with the type of its `object`, known by
 //! its own bytes.
+
+use std::time::Duration;
 
 use http::HeaderName;
 
 use crate::{
     Provider,
     provider::{
-        Envelope, EventInfo, Events, Handshake, HandshakeAnswer, HmacScheme, Scheme, TimeUnit,
+        Envelope, EventInfo, Events, Handshake, HandshakeAnswer, HmacScheme, Retries, Scheme,
+        TimeUnit,
     },
+    providers::UNDATED,
 };
 
 /// The preset for Meta.
@@ -51,14 +56,15 @@ pub fn meta() -> Provider {
         .with_value("subscribe")
         .with_query_token("hub.verify_token")
         .with_answer(HandshakeAnswer::EchoQuery("hub.challenge".to_owned()))])
+    .with_retries(Retries::within(Duration::from_secs(36 * 60 * 60)))
     .with_not_covered([
-        "the time of sending: a captured delivery stays valid for as long as its secret does",
+        UNDATED,
         "all headers, the method and the URL",
     ])
     .with_assumptions([
         "an entry has no id: its own SHA-256 stands in",
         "an entry's time is in seconds, or unreadable",
-        "the retry schedule is not described here: duplicates are known for 72 h",
+        "the single retries are not known: duplicates are known for 72 h",
     ])
 }
 

@@ -2,8 +2,8 @@
 //!
 //! # Sources
 //!
-//! learn.microsoft.com/en-us/graph/api/resources/changenotification, read 2026-11-22 from
-//! stored copies.
+//! learn.microsoft.com/en-us/graph/api/resources/changenotification and
+//! /graph/change-notifications-delivery-webhooks, read 2026-11-22 from stored copies.
 //!
 //! # What the signature covers
 //!
@@ -16,14 +16,17 @@
 //!
 //! # What is left open
 //!
-//! The retry schedule. Notifications with encrypted content (`encryptedContent`) are passed on
-//! as they are. Lifecycle notifications have a type of their own.
+//! The single retries: they go on for up to four hours. Notifications with encrypted content
+//! (`encryptedContent`) are passed on as they are. Lifecycle notifications have a type of their
+//! own.
+
+use std::time::Duration;
 
 use crate::{
     Provider,
     provider::{
-        Answer, Answers, Envelope, EventInfo, Events, Handshake, Locator, LocatorPart, Scheme,
-        TokenScheme,
+        Answer, Answers, Envelope, EventInfo, Events, Handshake, Locator, LocatorPart, Retries,
+        Scheme, TokenScheme,
     },
 };
 
@@ -44,16 +47,19 @@ pub fn microsoft_graph() -> Provider {
         .with_batch("/value/*"),
     )
     .with_title("Microsoft Graph")
-    .with_source("learn.microsoft.com/en-us/graph/api/resources/changenotification, read 2026-11-22 from a stored copy")
+    .with_source("learn.microsoft.com/en-us/graph/api/resources/changenotification and change-notifications-delivery-webhooks, read 2026-11-22 from stored copies")
     .with_events(Events::open([
         EventInfo::new("updated", UPDATED),
     ]))
     .with_handshakes([Handshake::query("POST", "validationToken")])
     .with_answers(Answers::new(Answer::empty(202), Answer::default()))
+    .with_retries(
+        Retries::within(Duration::from_secs(4 * 60 * 60)).with_deadline(Duration::from_secs(3)),
+    )
     .with_not_covered(["everything: a token is sent and nothing is signed"])
     .with_assumptions([
         "an id is optional: a notification's own SHA-256 stands in",
-        "the retry schedule is not described here: duplicates are known for 72 h",
+        "the single retries are not known: duplicates are known for 72 h",
     ])
 }
 

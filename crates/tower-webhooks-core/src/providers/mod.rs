@@ -94,6 +94,14 @@ pub use self::{
 
 use crate::{EventType, Provider, Text, provider::EventInfo};
 
+/// What it means that no time is signed, where an unsigned header has the id, or there
+/// is none: a captured delivery is told by its body, for as long as
+/// [`Provider::dedup_span`] says.
+const UNDATED: &str = "the time of sending: a captured delivery stays valid for as long as its secret does; it is known by its body for 72 h, and is a new event after that";
+
+/// The same where the id goes with the body.
+const UNDATED_ID: &str = "the time of sending: a captured delivery stays valid for as long as its secret does; it is known by its id for as long as the inbox keeps keys, and is a new event after that";
+
 /// Every preset, in the order of their names.
 const ALL: &[fn() -> Provider] = &[
     adyen,

@@ -33,6 +33,7 @@ use super::{
 use crate::{
     Amount, Provider,
     provider::{Answer, Answers, Envelope, Events, HmacScheme, Retries, Scheme},
+    providers::UNDATED_ID,
     providers::{OtherFields, RawJson},
 };
 
@@ -68,7 +69,7 @@ pub fn monterrey() -> Provider {
         known::<PaymentFailed>(PAYMENT_FAILED),
     ]))
     .with_not_covered([
-        "the time of sending: a captured delivery stays valid for as long as its secret does",
+        UNDATED_ID,
         "all headers, the method and the URL",
     ])
     .with_assumptions([

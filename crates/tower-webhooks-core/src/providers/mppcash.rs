@@ -29,6 +29,7 @@ use crate::{
     Amount, Provider,
     provider::{Answer, Answers, Envelope, Events, HmacScheme, Scheme},
     providers::RawJson,
+    providers::UNDATED,
 };
 
 /// The preset for MPPCash.
@@ -54,10 +55,7 @@ pub fn mppcash() -> Provider {
         known::<SessionCapWarning>(SESSION_CAP_WARNING),
         known::<BalanceLowThreshold>(BALANCE_LOW_THRESHOLD),
     ]))
-    .with_not_covered([
-        "the time of sending: a captured delivery stays valid for as long as its secret does",
-        "all headers, the method and the URL",
-    ])
+    .with_not_covered([UNDATED, "all headers, the method and the URL"])
     .with_assumptions([
         "no event id is documented: the body's SHA-256 stands in",
         "the retry schedule is not documented: duplicates are known for 72 h",

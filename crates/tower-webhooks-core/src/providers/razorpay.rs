@@ -2,9 +2,9 @@
 //!
 //! # Sources
 //!
-//! github.com/razorpay/razorpay-node (test/utils/razorpay-utils.spec.js) and
-//! github.com/hookdeck/webhook-skills (skills/razorpay-webhooks/references/overview.md), read
-//! 2026-11-22 from stored copies.
+//! github.com/razorpay/razorpay-node (test/utils/razorpay-utils.spec.js),
+//! razorpay.com/docs/webhooks/best-practices and github.com/hookdeck/webhook-skills
+//! (skills/razorpay-webhooks/references/overview.md), read 2026-11-22 from stored copies.
 //!
 //! # What the signature covers
 //!
@@ -13,13 +13,17 @@
 //!
 //! # What is left open
 //!
-//! An id inside the body, and the retry schedule: the body stands in.
+//! An id inside the body: the body stands in. The single retries: they go on for 24 hours, each
+//! wait longer than the one before.
+
+use std::time::Duration;
 
 use http::HeaderName;
 
 use crate::{
     Provider,
-    provider::{Envelope, EventInfo, Events, HmacScheme, Scheme, TimeUnit},
+    provider::{Envelope, EventInfo, Events, HmacScheme, Retries, Scheme, TimeUnit},
+    providers::UNDATED,
 };
 
 /// The preset for Razorpay.
@@ -35,7 +39,7 @@ pub fn razorpay() -> Provider {
             .with_data("/payload"),
     )
     .with_title("Razorpay")
-    .with_source("github.com/razorpay/razorpay-node and github.com/hookdeck/webhook-skills, read 2026-11-22 from stored copies")
+    .with_source("github.com/razorpay/razorpay-node and razorpay.com/docs/webhooks/best-practices, read 2026-11-22 from stored copies")
     .with_events(Events::open([
         EventInfo::new("payment.captured", PAYMENT_CAPTURED),
         EventInfo::new("payment.authorized", PAYMENT_AUTHORIZED),
@@ -48,13 +52,16 @@ pub fn razorpay() -> Provider {
         EventInfo::new("subscription.charged", SUBSCRIPTION_CHARGED),
         EventInfo::new("subscription.cancelled", SUBSCRIPTION_CANCELLED),
     ]))
+    .with_retries(
+        Retries::within(Duration::from_secs(24 * 60 * 60)).with_afterwards("the webhook is disabled"),
+    )
     .with_not_covered([
-        "the time of sending: a captured delivery stays valid for as long as its secret does",
+        UNDATED,
         "all headers, the method and the URL",
     ])
     .with_assumptions([
         "the body holds no id of the event: its SHA-256 stands in",
-        "the retry schedule is not described here: duplicates are known for 72 h",
+        "the single retries are not known: duplicates are known for 72 h",
     ])
 }
 

@@ -2,8 +2,9 @@
 //!
 //! # Sources
 //!
-//! github.com/slackapi/python-slack-sdk (tests/slack_sdk/signature/test_signature_verifier.py)
-//! and docs of agno and of skill_kit about the Events API, read 2026-11-22 from stored copies.
+//! docs.slack.dev/apis/events-api (rate limiting, error handling) and
+//! github.com/slackapi/python-slack-sdk (tests/slack_sdk/signature/test_signature_verifier.py),
+//! read 2026-11-22 from stored copies.
 //!
 //! # What the signature covers
 //!
@@ -17,8 +18,12 @@
 //!
 //! # What is left open
 //!
-//! The retry schedule beyond the three seconds for an answer. Interactivity and slash commands
-//! come as forms: they need an envelope of their own ([`Provider::with_envelope`]).
+//! Whether redeliveries are signed anew; that they are redeliveries stands in headers, and their
+//! bodies are the same. `app_rate_limited`, which says for each minute that events were held
+//! back, has no id and no inner event: its body's SHA-256 stands in, and what it says is in
+//! [`Delivery::content`](crate::Delivery::content). Interactivity and slash commands come as
+//! forms: they need an envelope of their own ([`Provider::with_envelope`]), those with a JSON
+//! document in `payload` by [`Envelope::with_form_field`].
 
 use std::time::Duration;
 
@@ -53,21 +58,25 @@ pub fn slack() -> Provider {
             "",
             [LocatorPart::any(["/event/type", "/type"])],
         ))
-        .with_id("/event_id")
+        .with_optional_id("/event_id")
         .with_time("/event_time")
         .with_time_unit(TimeUnit::Seconds)
         .with_data("/event"),
     )
     .with_title("Slack")
-    .with_source("github.com/slackapi/python-slack-sdk, read 2026-11-22 from a stored copy")
+    .with_source("docs.slack.dev/apis/events-api and github.com/slackapi/python-slack-sdk, read 2026-11-22 from stored copies")
     .with_events(Events::open([EventInfo::new("app_mention", APP_MENTION)]))
     .with_handshakes([Handshake::signed_body("/type", "url_verification")
         .with_answer(HandshakeAnswer::echo_json("/challenge", "challenge"))])
-    .with_retries(Retries::default().with_deadline(Duration::from_secs(3)))
+    .with_retries(
+        Retries::after([0, 60, 5 * 60].map(Duration::from_secs))
+            .with_deadline(Duration::from_secs(3))
+            .with_afterwards("where more than 95 % fail within an hour, events are switched off"),
+    )
     .with_not_covered(["all other headers, X-Slack-Retry-Num among them, the method and the URL"])
     .with_assumptions([
         "the type is that of the inner event, and of the outer one where there is none",
-        "the retry schedule is not described here: duplicates are known for 72 h",
+        "an event without event_id, as app_rate_limited, is known by its body's SHA-256",
     ])
 }
 

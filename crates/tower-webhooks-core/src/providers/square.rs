@@ -3,8 +3,8 @@
 //! # Sources
 //!
 //! github.com/square/square-nodejs-sdk (tests/integration/webhooks.test.ts) and
-//! github.com/hookdeck/webhook-skills (skills/square-webhooks), read 2026-11-22 from stored
-//! copies.
+//! developer.squareup.com/docs/webhooks-api/delivery-sla and github.com/hookdeck/webhook-skills
+//! (skills/square-webhooks), read 2026-11-22 from stored copies.
 //!
 //! # What the signature covers
 //!
@@ -14,13 +14,17 @@
 //!
 //! # What is left open
 //!
-//! The exact retry schedule: it grows from a minute to eight hours within a day.
+//! The retry schedule: Square's own page on delivery, an older one, gives up after 72 hours, and
+//! what others repeat of newer ones after 24.
+
+use std::time::Duration;
 
 use http::HeaderName;
 
 use crate::{
     Provider,
     provider::{Encoding, Envelope, EventInfo, Events, HmacScheme, Part, Retries, Scheme},
+    providers::UNDATED_ID,
 };
 
 /// The preset for Square. Needs the public URL.
@@ -38,7 +42,7 @@ pub fn square() -> Provider {
             .with_data("/data"),
     )
     .with_title("Square")
-    .with_source("github.com/square/square-nodejs-sdk and github.com/hookdeck/webhook-skills, read 2026-11-22 from stored copies")
+    .with_source("github.com/square/square-nodejs-sdk and developer.squareup.com/docs/webhooks-api/delivery-sla, read 2026-11-22 from stored copies")
     .with_events(Events::open([
         EventInfo::new("payment.updated", PAYMENT_UPDATED),
         EventInfo::new("payment.created", PAYMENT_CREATED),
@@ -49,12 +53,12 @@ pub fn square() -> Provider {
         EventInfo::new("order.updated", ORDER_UPDATED),
         EventInfo::new("customer.created", CUSTOMER_CREATED),
     ]))
-    .with_retries(Retries::default().with_afterwards("after 24 h the event is dropped"))
+    .with_retries(Retries::default().with_deadline(Duration::from_secs(10)))
     .with_not_covered([
-        "the time of sending: a captured delivery stays valid for as long as its secret does",
+        UNDATED_ID,
         "all headers and the method",
     ])
-    .with_assumptions(["the single retries are not known: duplicates are known for 72 h"])
+    .with_assumptions(["whether retries end after 24 or 72 h is not certain: duplicates are known for 72 h"])
 }
 
 const PAYMENT_UPDATED: &str = r#"{"merchant_id":"6SSW7HV8K2ST5","type":"payment.updated","event_id":"6a8f5f28-54a1-4eb0-a98a-3111513fd4fc","created_at":"2026-03-02T10:30:00.308Z","data":{"type":"payment","id":"KkAkhdMsgzn59SM8A89WgKwekxLZY","object":{"payment":{"id":"KkAkhdMsgzn59SM8A89WgKwekxLZY","status":"COMPLETED"}}}}"#;

@@ -4,8 +4,8 @@
 //! # Sources
 //!
 //! github.com/standard-webhooks/standard-webhooks, spec/standard-webhooks.md and the tests of
-//! its libraries; github.com/svix/svix-webhooks, the tests of its libraries; read 2026-11-22
-//! from stored copies.
+//! its libraries; github.com/svix/svix-webhooks, the tests of its libraries; docs.svix.com/retries as
+//! quoted by senders; read 2026-11-22 from stored copies.
 //!
 //! # What the signature covers
 //!
@@ -22,7 +22,9 @@
 //!
 //! The body: the specification recommends `type`, `timestamp` and `data`, and senders differ
 //! ([`Provider::with_envelope`] replaces it). The retry schedule is each sender's own: it is
-//! unknown here.
+//! unknown here, but for Svix's, which those who run Svix themselves may change.
+
+use std::time::Duration;
 
 use http::HeaderName;
 
@@ -64,6 +66,13 @@ pub fn standard_webhooks_ed25519() -> Provider {
 pub fn svix() -> Provider {
     let names = Names::of("svix-id", "svix-timestamp", "svix-signature");
     described("svix", "Svix", hmac(names))
+        .with_retries(
+            Retries::after(SVIX_RETRIES.map(Duration::from_secs)).with_signed_anew(SignedAnew::Yes),
+        )
+        .with_assumptions([
+            "the body has the recommended form: type, timestamp and data",
+            "the retry schedule is that of Svix's own service",
+        ])
 }
 
 struct Names {
@@ -128,6 +137,9 @@ fn described(
             "the retry schedule is each sender's own: duplicates are known for 72 h",
         ])
 }
+
+/// In seconds.
+const SVIX_RETRIES: [u64; 7] = [5, 5 * 60, 30 * 60, 7_200, 18_000, 36_000, 36_000];
 
 const CONTACT_CREATED: &str =
     r#"{"type":"contact.created","timestamp":"2026-03-02T10:30:00Z","data":{"id":"contact_1"}}"#;

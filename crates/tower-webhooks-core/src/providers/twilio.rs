@@ -3,8 +3,10 @@
 //! # Sources
 //!
 //! github.com/twilio/twilio-node (spec/validation.spec.js), twilio-go
-//! (client/request_validator_test.go) and github.com/hookdeck/webhook-skills
-//! (skills/twilio-webhooks), read 2026-11-22 from stored copies.
+//! (client/request_validator_test.go),
+//! www.twilio.com/docs/usage/webhooks/webhooks-connection-overrides and
+//! github.com/hookdeck/webhook-skills (skills/twilio-webhooks), read 2026-11-22 from stored
+//! copies.
 //!
 //! # What the signature covers
 //!
@@ -14,12 +16,23 @@
 //! without. A body that is no form is covered by its SHA-256 in the query's `bodySHA256`.
 //!
 //! Nothing stands between the fields: who captured a request can cut the row into other names
-//! and values, and send it in another order.
+//! and values, and send it in another order. Each of these is known as the one that was
+//! captured, since an event is told by the row that is signed, and its id counts as unsigned.
 //!
 //! # What is left open
 //!
-//! The retry schedule. The event has no type: its status is taken for one. A body that is no form
-//! is verified and names no event here: [`Provider::with_envelope`] reads it.
+//! The retry schedule: it is set in the URL that Twilio is given, and is one attempt more for a
+//! connection that fails. The event has no type: its status is taken for one. A body that is no
+//! form is verified and names no event here: [`Provider::with_envelope`] reads it.
+//!
+//! A message or a recording in one status is one event. A call is not: `<Gather>`, `<Record>`
+//! and `<Redirect>` ask several times under one `CallSid` and one status. What Twilio posts
+//! about a call is therefore known by its body: status callbacks differ by their
+//! `SequenceNumber`, answers of a caller by what was said or typed. **Two equal answers in one
+//! call are one event** for 72 h, and `I-Twilio-Idempotency-Token`, which would tell them apart,
+//! is not signed.
+
+use std::time::Duration;
 
 use http::HeaderName;
 
@@ -27,8 +40,9 @@ use crate::{
     Provider,
     provider::{
         Algorithm, BodyFormat, Encoding, Envelope, EventInfo, Events, HmacScheme, Locator,
-        LocatorPart, Part, Place, Scheme, UrlForm,
+        LocatorPart, Part, Place, Retries, Scheme, UrlForm,
     },
+    providers::UNDATED,
 };
 
 /// The preset for Twilio. Needs the public URL.
@@ -49,12 +63,12 @@ pub fn twilio() -> Provider {
         "/RecordingStatus",
         "/CallStatus",
     ];
-    let sid = ["/RecordingSid", "/MessageSid", "/SmsSid", "/CallSid"];
+    let sid = ["/RecordingSid", "/MessageSid", "/SmsSid"];
     Provider::new(
         "twilio",
         Scheme::Hmac(scheme),
         Envelope::new(Locator::joined("", [LocatorPart::any(status)]))
-            .with_id(Locator::joined(
+            .with_optional_id(Locator::joined(
                 ":",
                 [
                     LocatorPart::any([Place::EventType]),
@@ -64,7 +78,7 @@ pub fn twilio() -> Provider {
             .with_format(BodyFormat::Form),
     )
     .with_title("Twilio")
-    .with_source("github.com/twilio/twilio-node and twilio-go, read 2026-11-22 from stored copies")
+    .with_source("github.com/twilio/twilio-node and twilio-go, and www.twilio.com/docs/usage/webhooks, read 2026-11-22 from stored copies")
     .with_events(Events::open([
         EventInfo::new("delivered", MESSAGE_DELIVERED),
         EventInfo::new("queued", MESSAGE_QUEUED),
@@ -79,14 +93,16 @@ pub fn twilio() -> Provider {
         EventInfo::new("no-answer", CALL_NO_ANSWER),
         EventInfo::new("canceled", CALL_CANCELED),
     ]))
+    .with_retries(Retries::default().with_deadline(Duration::from_secs(15)))
     .with_not_covered([
         "where one field ends and the next begins",
-        "the time of sending: a captured delivery stays valid for as long as its secret does",
+        UNDATED,
         "all headers and the method",
     ])
     .with_assumptions([
         "the status is taken for the type, and the status with the resource's id for the event's id",
-        "the retry schedule is not described here: duplicates are known for 72 h",
+        "a call's SID is not taken for an id, since a call asks several times: the body's SHA-256 stands in",
+        "the retry schedule is set in the URL: duplicates are known for 72 h",
     ])
 }
 

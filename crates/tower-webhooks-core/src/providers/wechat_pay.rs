@@ -3,7 +3,8 @@
 //! # Sources
 //!
 //! github.com/wechatpay-apiv3/wechatpay-go (core/notify/notify_test.go, utils/aes_test.go),
-//! read 2026-11-22 from stored copies.
+//! and pay.weixin.qq.com/wiki/doc/apiv3, payment notifications, as repeated by others; read
+//! 2026-11-22 from stored copies.
 //!
 //! # What the signature covers
 //!
@@ -19,7 +20,9 @@
 //!
 //! # What is left open
 //!
-//! The retry schedule, and the answer that WeChat Pay wants besides its status.
+//! The answer that WeChat Pay wants besides its status, and whether redeliveries are signed anew.
+
+use std::time::Duration;
 
 use http::HeaderName;
 
@@ -27,7 +30,7 @@ use crate::{
     Provider,
     provider::{
         Cipher, CodedField, Encryption, Envelope, EventInfo, Events, Part, PublicKeyAlgorithm,
-        PublicKeyScheme, Scheme, SignedTimestamp,
+        PublicKeyScheme, Retries, Scheme, SignedTimestamp,
     },
 };
 
@@ -56,7 +59,7 @@ pub fn wechat_pay() -> Provider {
             .with_data("/resource"),
     )
     .with_title("WeChat Pay")
-    .with_source("github.com/wechatpay-apiv3/wechatpay-go, read 2026-11-22 from a stored copy")
+    .with_source("github.com/wechatpay-apiv3/wechatpay-go, and pay.weixin.qq.com/wiki/doc/apiv3 as repeated by others, read 2026-11-22 from stored copies")
     .with_events(Events::open([EventInfo::new(
         "TRANSACTION.SUCCESS",
         TRANSACTION_SUCCESS,
@@ -67,8 +70,14 @@ pub fn wechat_pay() -> Provider {
             .with_associated(CodedField::text("/resource/associated_data"))
             .with_named("/resource/algorithm", "AEAD_AES_256_GCM"),
     )
+    .with_retries(Retries::after(RETRIES.map(Duration::from_secs)))
     .with_not_covered(["Wechatpay-Serial and all other headers, the method and the URL"])
-    .with_assumptions(["the retry schedule is not described here: duplicates are known for 72 h"])
+    .with_assumptions(["the time window is not described: 300 s in both directions"])
 }
+
+/// In seconds: 24 hours and four minutes in all.
+const RETRIES: [u64; 15] = [
+    15, 15, 30, 180, 600, 1_200, 1_800, 1_800, 1_800, 3_600, 10_800, 10_800, 10_800, 21_600, 21_600,
+];
 
 const TRANSACTION_SUCCESS: &str = r#"{"id":"3119dfba-e649-5eec-ab1e-3412bc4d2e17","create_time":"2026-03-02T10:30:00+08:00","resource_type":"encrypt-resource","event_type":"TRANSACTION.SUCCESS","resource":{"original_type":"transaction","algorithm":"AEAD_AES_256_GCM","ciphertext":"{\"out_trade_no\":\"order-1\",\"trade_state\":\"SUCCESS\"}","associated_data":"transaction","nonce":""}}"#;

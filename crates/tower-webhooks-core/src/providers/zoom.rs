@@ -2,8 +2,8 @@
 //!
 //! # Sources
 //!
-//! github.com/zoom/webhook-sample (index.js) and help.moveworks.com/docs/webhook-example-zoom,
-//! read 2026-11-22 from stored copies.
+//! github.com/zoom/webhook-sample (index.js), devsupport.zoom.us (360059893812, webhook delays)
+//! and help.moveworks.com/docs/webhook-example-zoom, read 2026-11-22 from stored copies.
 //!
 //! # What the signature covers
 //!
@@ -18,14 +18,16 @@
 //!
 //! # What is left open
 //!
-//! The time window, the retry schedule and an id.
+//! The time window, an id, and whether redeliveries are signed anew.
+
+use std::time::Duration;
 
 use http::HeaderName;
 
 use crate::{
     Provider,
     provider::{
-        Envelope, EventInfo, Events, Handshake, HandshakeAnswer, HmacScheme, Part, Scheme,
+        Envelope, EventInfo, Events, Handshake, HandshakeAnswer, HmacScheme, Part, Retries, Scheme,
         SignedTimestamp, TimeUnit,
     },
 };
@@ -57,7 +59,7 @@ pub fn zoom() -> Provider {
             .with_data("/payload"),
     )
     .with_title("Zoom")
-    .with_source("github.com/zoom/webhook-sample, read 2026-11-22 from a stored copy")
+    .with_source("github.com/zoom/webhook-sample and devsupport.zoom.us, webhook delays, read 2026-11-22 from stored copies")
     .with_events(Events::open([EventInfo::new(
         "meeting.started",
         MEETING_STARTED,
@@ -65,11 +67,14 @@ pub fn zoom() -> Provider {
     .with_handshakes([
         Handshake::signed_body("/event", "endpoint.url_validation").with_answer(validation)
     ])
+    .with_retries(
+        Retries::after([5 * 60, 20 * 60, 60 * 60].map(Duration::from_secs))
+            .with_deadline(Duration::from_secs(3)),
+    )
     .with_not_covered(["all other headers, the method and the URL"])
     .with_assumptions([
         "no event id was found: the body's SHA-256 stands in",
         "the time window is not described: 300 s in both directions",
-        "the retry schedule is not described here: duplicates are known for 72 h",
     ])
 }
 

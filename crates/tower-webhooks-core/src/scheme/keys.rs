@@ -41,10 +41,7 @@ impl Keys {
             .enumerate()
             .map(|(index, secret)| {
                 Ok(Key {
-                    label: secret
-                        .label()
-                        .cloned()
-                        .unwrap_or_else(|| default_label(index)),
+                    label: label_of(secret, index),
                     is_named: secret.label().is_some(),
                     expires_at: secret.expires_at(),
                     material: Material::prepare(scheme, secret)?,
@@ -74,11 +71,13 @@ impl fmt::Debug for Keys {
     }
 }
 
-fn default_label(index: usize) -> Text {
-    match index {
-        0 => Text::from_static("current"),
-        1 => Text::from_static("previous"),
-        _ => Text::from(format!("previous-{index}")),
+/// The label of the secret at this place, its own or by default.
+pub(crate) fn label_of(secret: &Secret, index: usize) -> Text {
+    match (secret.label(), index) {
+        (Some(label), _) => label.clone(),
+        (None, 0) => Text::from_static("current"),
+        (None, 1) => Text::from_static("previous"),
+        (None, _) => Text::from(format!("previous-{index}")),
     }
 }
 

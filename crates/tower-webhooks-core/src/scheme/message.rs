@@ -250,14 +250,7 @@ pub(crate) fn signed_form(
     if body.split(|byte| *byte == b'&').any(<[u8]>::is_empty) {
         return Err(RejectionKind::SignatureMismatch);
     }
-    let mut fields = form::fields(body).ok_or(RejectionKind::SignatureMismatch)?;
-    fields.sort_unstable();
-    fields.dedup();
-    Ok(fields
-        .into_iter()
-        .flat_map(|(name, value)| [name, value])
-        .flatten()
-        .collect())
+    form::row(body).ok_or(RejectionKind::SignatureMismatch)
 }
 
 fn is_form(headers: &HeaderMap) -> bool {

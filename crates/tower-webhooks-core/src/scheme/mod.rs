@@ -29,7 +29,7 @@ pub(crate) use algorithm::AnyAlgorithm;
 pub use algorithm::{DigestAlgorithm, PublicKeyAlgorithm};
 pub(crate) use candidates::Candidates;
 pub use key_form::{KeyEncoding, KeyForm};
-pub(crate) use keys::{Keys, Material};
+pub(crate) use keys::{Keys, Material, label_of};
 pub(crate) use message::{BodyFields, Message, UrlText, signed_form};
 pub use part::{Layout, Part, Prefix, UrlForm};
 pub use screen::Screened;
@@ -100,6 +100,13 @@ impl Scheme {
     #[must_use]
     pub fn covers_body(&self) -> bool {
         self.signed().is_some_and(|signed| signed.has(&Part::Body))
+    }
+
+    /// Whether a form's fields are signed in one row, in the place of the body: who captured
+    /// a request can cut the row into others.
+    pub(crate) fn signs_row(&self) -> bool {
+        let mut parts = self.parts().iter();
+        parts.any(|part| matches!(part, Part::Form { .. }))
     }
 
     /// Whether the signature covers what lies at a JSON pointer into the body.

@@ -9,7 +9,7 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Uri};
 use tower_webhooks_core::{
     Delivery, Head, Provider, RejectionKind, Restored, Secrets, Unusable, Verifier,
-    provider::{Answer, SignedAnew},
+    provider::{Answer, Envelope, Scheme, SignedAnew},
     providers::{self, cryptomate, mppcash},
 };
 
@@ -217,6 +217,299 @@ fn zendesk_signs_its_time_in_rfc_3339() {
     );
 }
 
+/// A deadline, and the waits or how long they go on.
+#[test]
+fn documented_schedules_of_the_providers_that_many_have() {
+    const MINUTE: u64 = 60;
+    const HOUR: u64 = 60 * MINUTE;
+    const DAY: u64 = 24 * HOUR;
+    let seconds = Duration::from_secs;
+    for (name, delays, lasts, deadline) in [
+        ("adyen", &[][..], Some(30 * DAY), None),
+        ("coinbase-commerce", &[], Some(3 * DAY), None),
+        ("discord", &[], Some(10 * MINUTE), Some(3)),
+        ("github", &[], Some(0), Some(10)),
+        ("gitlab", &[], None, Some(10)),
+        ("hubspot", &[], Some(DAY), Some(5)),
+        ("lark", &[15, 5 * MINUTE, HOUR, 6 * HOUR], None, Some(3)),
+        ("linear", &[MINUTE, HOUR, 6 * HOUR], None, Some(5)),
+        (
+            "mailgun",
+            &[
+                5 * MINUTE,
+                10 * MINUTE,
+                15 * MINUTE,
+                HOUR,
+                2 * HOUR,
+                4 * HOUR,
+            ],
+            None,
+            None,
+        ),
+        ("meta", &[], Some(36 * HOUR), None),
+        ("microsoft-graph", &[], Some(4 * HOUR), Some(3)),
+        ("paddle", &[], Some(3 * DAY), Some(5)),
+        ("razorpay", &[], Some(DAY), None),
+        ("shopify", &[], Some(4 * HOUR), Some(5)),
+        ("slack", &[0, MINUTE, 5 * MINUTE], None, Some(3)),
+        ("square", &[], None, Some(10)),
+        ("stripe", &[], Some(3 * DAY), None),
+        (
+            "svix",
+            &[
+                5,
+                5 * MINUTE,
+                30 * MINUTE,
+                2 * HOUR,
+                5 * HOUR,
+                10 * HOUR,
+                10 * HOUR,
+            ],
+            None,
+            None,
+        ),
+        ("twilio", &[], None, Some(15)),
+        ("zoom", &[5 * MINUTE, 20 * MINUTE, HOUR], None, Some(3)),
+    ] {
+        let provider = providers::find(name).unwrap();
+        let retries = provider.retries();
+        let documented: Vec<_> = delays.iter().copied().map(seconds).collect();
+        assert_eq!(retries.delays, documented, "{name}");
+        assert_eq!(retries.lasts, lasts.map(seconds), "{name}");
+        assert_eq!(retries.deadline, deadline.map(seconds), "{name}");
+    }
+    // As its page sums it up.
+    let wechat: Duration = providers::wechat_pay().retries().delays.iter().sum();
+    assert_eq!(wechat, seconds(24 * HOUR + 4 * MINUTE));
+}
+
+#[test]
+fn a_body_is_known_for_as_long_as_its_retries_and_no_less_than_72_hours_without_a_time() {
+    const THREE_DAYS: Duration = Duration::from_secs(72 * 60 * 60);
+    for provider in providers::all() {
+        let name = provider.name();
+        let span = provider.dedup_span();
+        assert!(span >= provider.retry_span(), "{name}");
+        let is_exact = !provider.retries().delays.is_empty();
+        if provider.scheme().timestamp().is_none() || !is_exact {
+            assert!(span >= THREE_DAYS, "{name}");
+        }
+    }
+    let zoom = providers::zoom().dedup_span();
+    let waits_and_answers = Duration::from_secs(85 * 60 + 4 * 3);
+    assert_eq!(zoom, waits_and_answers.mul_f64(1.5));
+    assert_eq!(providers::shopify().dedup_span(), THREE_DAYS);
+}
+
+/// What is signed without a time can be sent again: how long it is known then stands
+/// in the list of what is not covered.
+#[test]
+fn what_no_signed_time_means_is_said() {
+    for provider in providers::all() {
+        let name = provider.name();
+        let is_token = matches!(provider.scheme(), Scheme::Token(_));
+        if provider.scheme().timestamp().is_some() || is_token {
+            continue;
+        }
+        let said = provider.not_covered().join("; ");
+        let by_body = !provider.binds_id() || provider.envelope().is_id_optional();
+        assert_eq!(
+            said.contains("known by its body for 72 h"),
+            by_body,
+            "{name}"
+        );
+        assert_eq!(
+            said.contains("known by its id"),
+            provider.binds_id(),
+            "{name}"
+        );
+        if by_body {
+            let span = provider.dedup_span();
+            assert_eq!(span, Duration::from_secs(72 * 60 * 60), "{name}");
+        }
+    }
+}
+
+fn restored(provider: Provider, headers: &[(&str, &str)], body: &str) -> Delivery {
+    let mut stored = Restored::new(Bytes::copy_from_slice(body.as_bytes()), now());
+    for (name, value) in headers {
+        let name = name.parse::<HeaderName>().unwrap();
+        stored.headers.insert(name, value.parse().unwrap());
+    }
+    Delivery::insecure_restore(Arc::new(provider), stored)
+}
+
+/// docs.slack.dev/apis/events-api, rate limiting.
+#[test]
+fn slack_says_that_events_were_held_back_without_an_id() {
+    let body = r#"{"token":"Jhj5dZrVaK7ZwHHjRyZWjbDl","type":"app_rate_limited","team_id":"T123456","minute_rate_limited":1518467820,"api_app_id":"A123456"}"#;
+    let delivery = restored(providers::slack(), &[], body);
+    let event = delivery.event().unwrap();
+    assert_eq!(event.event_type(), "app_rate_limited");
+    assert_eq!(event.id(), None);
+    let body = body.replacen('{', r#"{"event_id":"Ev1","#, 1);
+    let delivery = restored(providers::slack(), &[], &body);
+    assert_eq!(delivery.event().unwrap().id().unwrap(), "Ev1");
+    let body = body.replace(r#""Ev1""#, "[1]");
+    let delivery = restored(providers::slack(), &[], &body);
+    assert_eq!(
+        delivery.event(),
+        Err(Unusable::IdMalformed),
+        "there, but none"
+    );
+}
+
+#[test]
+fn shopify_events_are_known_by_topic_and_event() {
+    let id = |headers: &[(&str, &str)]| {
+        let delivery = restored(providers::shopify(), headers, "{}");
+        delivery
+            .event()
+            .map(|event| event.id().unwrap().to_string())
+    };
+    let (topic, event) = (
+        ("x-shopify-topic", "orders/paid"),
+        ("x-shopify-event-id", "e1"),
+    );
+    let delivery = ("x-shopify-webhook-id", "w1");
+    assert_eq!(id(&[topic, event, delivery]).unwrap(), "orders/paid:e1");
+    assert_eq!(id(&[topic, delivery]).unwrap(), "orders/paid:w1");
+    assert_eq!(id(&[topic]), Err(Unusable::IdMissing));
+}
+
+#[test]
+fn gitlab_events_are_known_by_their_key_or_by_their_bodies() {
+    let body = r#"{"object_kind":"push"}"#;
+    let with_key = restored(providers::gitlab(), &[("idempotency-key", "k1")], body);
+    assert_eq!(with_key.event().unwrap().id().unwrap(), "k1");
+    let without = restored(providers::gitlab(), &[], body);
+    assert_eq!(without.event().unwrap().id(), None);
+}
+
+/// The tests of Twilio's own library: a body that is no form is covered by its digest
+/// in the URL.
+#[test]
+fn twilio_publishes_a_signature_of_a_json_body() {
+    let digest = "0a1ff7634d9ab3b95db5c9a2dfe9416e41502b283a80c7cf19632632f96e6620";
+    let target = format!("/myapp.php?foo=1&bar=2&bodySHA256={digest}");
+    let verified = |provider: Provider, target: &str, body: &str| {
+        let secrets = Secrets::new("12345").unwrap();
+        let verifier = Verifier::new(provider, &secrets).unwrap();
+        let url = "https://mycompany.com/myapp.php".into();
+        let verifier = verifier.with_public_url(Some(url));
+        let mut headers = HeaderMap::new();
+        let signature = HeaderValue::from_static("a9nBmqA0ju/hNViExpshrM61xv4=");
+        headers.insert("x-twilio-signature", signature);
+        headers.insert("content-type", HeaderValue::from_static("application/json"));
+        let screened = verifier.provider().screen(&headers, now()).unwrap();
+        let (method, uri) = (Method::POST, target.parse().unwrap());
+        let head = Head::new(&method, &uri, &headers);
+        let body = Bytes::copy_from_slice(body.as_bytes());
+        let verified = verifier.verify(head, &screened, body, now());
+        verified.map_err(|rejection| rejection.kind())
+    };
+    let body = r#"{"property": "value", "boolean": true}"#;
+    let delivery = verified(providers::twilio(), &target, body).unwrap();
+    assert_eq!(delivery.event(), Err(Unusable::TypeMissing));
+    let json = providers::twilio().with_envelope(Envelope::new("/property"));
+    let delivery = verified(json, &target, body).unwrap();
+    assert_eq!(delivery.event().unwrap().event_type(), "value");
+
+    for (target, body, kind) in [
+        (
+            target.as_str(),
+            r#"{"property": "other", "boolean": true}"#,
+            RejectionKind::SignatureMismatch,
+        ),
+        (
+            &target.replace("0a1ff", "1a1ff"),
+            body,
+            RejectionKind::SignatureMismatch,
+        ),
+        (
+            "/myapp.php?foo=1&bar=2",
+            body,
+            RejectionKind::SignatureMissing,
+        ),
+    ] {
+        let refused = verified(providers::twilio(), target, body).map(drop);
+        assert_eq!(refused, Err(kind), "{target} {body}");
+    }
+}
+
+/// `<Gather>` posts to its action under the call's SID and status, as often as it asks.
+#[test]
+fn twilio_asks_several_times_in_one_call() {
+    let event = |body: &str| {
+        let delivery = restored(providers::twilio(), &[], body);
+        let event = delivery.event().unwrap();
+        (
+            event.event_type().to_string(),
+            event.id().map(ToString::to_string),
+        )
+    };
+    for body in [
+        "CallSid=CA1&CallStatus=in-progress&Digits=1",
+        "CallSid=CA1&CallStatus=in-progress&Digits=2",
+    ] {
+        assert_eq!(event(body), ("in-progress".to_owned(), None));
+    }
+    let recorded = "CallSid=CA1&RecordingSid=RE1&RecordingStatus=completed";
+    let id = Some("completed:RE1".to_owned());
+    assert_eq!(event(recorded), ("completed".to_owned(), id));
+}
+
+/// The signature covers one row of names and values: whoever captured a request can order,
+/// escape, repeat and cut them otherwise, and each is the same event.
+#[test]
+fn a_captured_form_of_twilio_is_known_however_it_is_written() {
+    let sha256 = |body: &str| {
+        let delivery = restored(providers::twilio(), &[], body);
+        delivery.content_sha256().unwrap()
+    };
+    let known = sha256("CallSid=CA1&CallStatus=in-progress&Digits=1");
+    for again in [
+        "Digits=1&CallSid=CA1&CallStatus=in-progress",
+        "CallSid=CA1&CallStatus=in-progress&Digits=%31",
+        "CallSid=CA1&CallStatus=in-progress&Digits=1&Digits=1",
+        "CallSidC=A1&CallStatus=in-progress&Digits=1",
+    ] {
+        assert_eq!(sha256(again), known, "{again}");
+    }
+    assert_ne!(sha256("CallSid=CA1&CallStatus=in-progress&Digits=2"), known);
+    assert!(!providers::twilio().binds_id(), "it can be cut otherwise");
+}
+
+/// docs.github.com, creating webhooks: the content type is JSON, or a form with the
+/// payload in it.
+#[test]
+fn github_sends_its_payload_as_it_is_or_in_a_form() {
+    let headers = [("x-github-event", "push"), ("x-github-delivery", "d1")];
+    let json = r#"{"ref":"refs/heads/a+b","text":"é & co"}"#;
+    let form =
+        "payload=%7B%22ref%22%3A%22refs%2Fheads%2Fa%2Bb%22%2C%22text%22%3A%22%C3%A9+%26+co%22%7D";
+    for body in [json, form, &format!("x=1&{form}")] {
+        let delivery = restored(providers::github(), &headers, body);
+        let event = delivery.event().unwrap();
+        assert_eq!(event.data(), json, "{body}");
+        assert_eq!(event.event_type(), "push");
+        assert_eq!(event.id().unwrap(), "d1");
+        let read = if body == json { 0 } else { json.len() };
+        assert_eq!(delivery.restored_bytes(), read, "{body}");
+        assert_eq!(delivery.body(), body);
+    }
+    for (body, reason) in [
+        ("x=1", Unusable::NotJson),
+        ("payload=", Unusable::NotJson),
+        ("payload=%7B%7D&payload=%7B%7D", Unusable::DuplicateField),
+        ("payload=%7B", Unusable::NotJson),
+        ("payload=7", Unusable::NotAnObject),
+    ] {
+        let delivery = restored(providers::github(), &headers, body);
+        assert_eq!(delivery.event(), Err(reason), "{body}");
+    }
+}
+
 fn events_of(name: &str) -> Vec<Case> {
     let cases = Case::all().into_iter();
     cases.filter(|case| case.provider.name() == name).collect()
@@ -391,6 +684,89 @@ fn each_event_of_several_is_itself_when_it_is_kept_alone() {
     assert_eq!(batches, 5);
     let github = case_of("github");
     assert!(github.alone(0).is_none(), "one event at a time");
+}
+
+/// What each of them says changes, and what must not.
+#[test]
+fn a_redelivery_with_other_values_in_the_fields_that_change_is_the_same() {
+    let mut named = 0;
+    for (name, body, changes, others) in [
+        (
+            "coinbase-commerce",
+            r#"{"attempt_number":1,"scheduled_for":"2026-03-02T10:30:00Z","event":{"id":"e1","type":"charge:failed","data":{"code":"A"}}}"#,
+            &[(":1,", ":12,"), ("10:30", "11:30")][..],
+            &[(r#""A""#, r#""B""#), ("charge:failed", "charge:delayed")][..],
+        ),
+        (
+            "hubspot",
+            r#"[{"eventId":1,"subscriptionId":2,"occurredAt":3,"subscriptionType":"deal.creation","attemptNumber":0,"objectId":4}]"#,
+            &[(r#""attemptNumber":0"#, r#""attemptNumber":10"#)],
+            &[(r#""objectId":4"#, r#""objectId":5"#)],
+        ),
+        (
+            "line",
+            r#"{"destination":"U1","events":[{"type":"message","webhookEventId":"01","timestamp":1,"deliveryContext":{"isRedelivery":false},"message":{"text":"a"}}]}"#,
+            &[("false", "true"), ("U1", "U2")],
+            &[(r#""a""#, r#""b""#), (r#""isRedelivery""#, r#""is""#)],
+        ),
+        (
+            "linear",
+            r#"{"type":"Issue","action":"create","createdAt":"2026-03-02T10:30:00.000Z","data":{"id":"1"},"webhookTimestamp":1772447400000}"#,
+            &[("1772447400000", "1772451000000")],
+            &[(r#""id":"1""#, r#""id":"2""#)],
+        ),
+        (
+            "paddle",
+            r#"{"event_id":"evt_1","event_type":"transaction.completed","notification_id":"ntf_1","data":{"id":"txn_1"}}"#,
+            &[("ntf_1", "ntf_2")],
+            &[("txn_1", "txn_2")],
+        ),
+        (
+            "stripe",
+            r#"{"id":"evt_1","type":"charge.succeeded","created":1,"pending_webhooks":2,"data":{"object":{"amount":2000,"pending_webhooks":2}}}"#,
+            &[(r#"s":2,"#, r#"s":0,"#)],
+            &[
+                ("2000", "9000"),
+                (r#""pending_webhooks":2}"#, r#""pending_webhooks":0}"#),
+            ],
+        ),
+    ] {
+        let provider = Arc::new(providers::find(name).unwrap());
+        let hash = |body: String| {
+            let mut stored = Restored::new(body.into(), now());
+            let id = HeaderValue::from_static("d1");
+            stored.headers.insert("linear-delivery", id);
+            let delivery = Delivery::insecure_restore(Arc::clone(&provider), stored);
+            assert!(
+                matches!(delivery.event(), Ok(_) | Err(Unusable::Batch)),
+                "{name}"
+            );
+            delivery.content_sha256()
+        };
+        let first = hash(body.to_owned());
+        assert!(first.is_some(), "{name}");
+        let with = |(from, to): &(&str, &str)| {
+            assert!(body.contains(from), "{name}: {from}");
+            hash(body.replacen(from, to, 1))
+        };
+        for change in changes {
+            assert_eq!(with(change), first, "{name}: {change:?}");
+        }
+        for change in others {
+            assert_ne!(with(change), first, "{name}: {change:?}");
+        }
+        named += 1;
+    }
+    let all = providers::all();
+    let changing = all.iter().map(|it| it.envelope().changing_fields());
+    assert_eq!(changing.filter(|fields| !fields.is_empty()).count(), named);
+}
+
+#[test]
+fn a_body_is_compared_as_it_came_where_nothing_changes() {
+    for name in ["github", "monterrey", "slack", "standard-webhooks"] {
+        assert_eq!(case_of(name).content_sha256(), None, "{name}");
+    }
 }
 
 fn case_of(name: &str) -> Delivery {

@@ -6,7 +6,7 @@ use http::{HeaderMap, HeaderValue};
 use proptest::{prelude::*, sample::Index};
 use tower_webhooks_core::{
     Provider, RejectionKind, Secret, Secrets, Signer, Verifier,
-    provider::{Encoding, Opens, Scheme},
+    provider::{Encoding, Opens, Part, Scheme},
     providers,
 };
 
@@ -46,6 +46,11 @@ fn flip(bytes: &mut [u8], at: Index) -> usize {
 proptest! {
     #[test]
     fn what_is_signed_verifies(provider in any_bytes(), body: Vec<u8>) {
+        // A form with an empty field in it is signed by nobody.
+        let is_form = |part: &Part| matches!(part, Part::Form { .. });
+        let signs_form = provider.scheme().parts().iter().any(is_form);
+        let mut fields = body.split(|byte| *byte == b'&');
+        prop_assume!(!signs_form || body.is_empty() || fields.all(|field| !field.is_empty()));
         let request = sign(&provider, Which::First, "a-type", &body);
         let delivery = verify(&provider, &[Which::First], &request, now()).unwrap();
         prop_assert_eq!(delivery.body(), &request.body);

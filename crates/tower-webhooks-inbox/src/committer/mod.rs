@@ -1,8 +1,8 @@
 //! Group commit: what waits shares one transaction.
 //!
-//! `request` is one thing asked for and its answer; `task` gathers requests,
+//! `request` is one thing asked for and its answer; each `task` gathers requests,
 //! applies them and bisects a batch that fails on its data; `apart` does the same
-//! within a worker's request.
+//! within a delivery of several events and within a worker's request.
 
 mod apart;
 mod request;
@@ -18,7 +18,7 @@ use std::{
     task::{Context, Poll},
 };
 
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{Mutex, mpsc, oneshot, watch};
 
 use self::request::{Answer, Request};
 use crate::{
@@ -26,18 +26,20 @@ use crate::{
     Recorded, Registration, Reserve, Reserved, Settle, SettleResult,
 };
 
-/// A handle to the one task that writes to an inbox. Cheap to clone.
+/// A handle to the tasks that write to an inbox: as many as it has
+/// [writers](Inbox::writers), most often one. Cheap to clone.
 ///
 /// Whatever waits while a commit is made goes into the next one: one caller
-/// waits for one commit, a thousand share a few. There is no timer.
+/// waits for one commit, a thousand share a few. There is no timer. What one caller hands
+/// over before another's answer has no order among several writers.
 ///
 /// Intake (inserts and reservations) waits in a bounded queue and is refused
 /// when that is full. Replies and a worker's requests are never refused for room,
 /// because they finish what was let in; their callers bound them, by the
 /// deliveries and jobs that they hold.
 ///
-/// The task ends when every handle is dropped or one is [closed](Self::close),
-/// after it has applied what waits.
+/// The tasks end when every handle is dropped or one is [closed](Self::close),
+/// after they have applied what waits.
 #[derive(Clone)]
 pub struct Committer {
     intake: mpsc::Sender<Request>,
@@ -48,7 +50,7 @@ pub struct Committer {
 }
 
 impl Committer {
-    /// Starts the task on the current tokio runtime.
+    /// Starts the tasks on the current tokio runtime.
     ///
     /// # Panics
     ///
@@ -60,18 +62,27 @@ impl Committer {
         let (wakeups, _) = watch::channel(0);
         let (closing, close) = watch::channel(false);
         let (alive, running) = watch::channel(());
-        let task = task::Task {
-            inbox: Arc::clone(&inbox),
+        let alive = Arc::new(alive);
+        let queues = Arc::new(Mutex::new(task::Queues {
             options,
             intake: intake_queue,
             rest: rest_queue,
+            close,
+            closing: false,
             held: None,
-            wakeups: wakeups.clone(),
-        };
-        tokio::spawn(async move {
-            task.run(close).await;
-            drop(alive);
-        });
+        }));
+        for _ in 0..inbox.writers().get() {
+            let task = task::Task {
+                inbox: Arc::clone(&inbox),
+                queues: Arc::clone(&queues),
+                wakeups: wakeups.clone(),
+            };
+            let alive = Arc::clone(&alive);
+            tokio::spawn(async move {
+                task.run().await;
+                drop(alive);
+            });
+        }
         tokio::spawn(pass_on(inbox, wakeups.clone(), running.clone()));
         Self {
             intake,
@@ -85,13 +96,18 @@ impl Committer {
     /// Hands over an event to store. Does not block: once this has returned `Ok`,
     /// the event is stored even if nobody waits for the answer.
     ///
+    /// One that the store refuses as its data is stored as
+    /// [unusable](Inserted::Unusable), with its bytes and headers and for the reason
+    /// `refused-by-inbox`: its sender would send it again for ever, and in vain.
+    ///
     /// `guard` is dropped when the event is applied or refused; a permit for its
     /// bytes, for example.
     ///
     /// # Errors
     ///
     /// `Full` when the queue is, `Closed` after [`close`](Self::close). The answer
-    /// itself fails as [`Inbox::apply`] does.
+    /// itself fails as [`Inbox::apply`] does; with `Data` where the store refuses
+    /// also the bytes, or has such an event of the same body that came with other headers.
     pub fn insert(
         &self,
         event: NewEvent,
@@ -124,11 +140,15 @@ impl Committer {
     /// at all; otherwise like [`insert_then`](Self::insert_then), with an answer for each in
     /// their order. None at all are answered at once.
     ///
-    /// What a store cannot keep of one of them refuses all.
+    /// Where the store refuses some of them as their data, they are stored in several
+    /// transactions. Those that it refuses are unusable each by itself, as in
+    /// [`insert`](Self::insert).
     ///
     /// # Errors
     ///
-    /// As [`insert`](Self::insert).
+    /// As [`insert`](Self::insert). After `Data`, or where the inbox went away between those
+    /// transactions, the others are stored, and `stored` was called with them: sent again,
+    /// they are duplicates.
     pub fn insert_all_then(
         &self,
         events: Vec<NewEvent>,
@@ -148,7 +168,8 @@ impl Committer {
         })
     }
 
-    /// Hands over an event whose reply is to be decided; like [`insert`](Self::insert).
+    /// Hands over an event whose reply is to be decided; like [`insert`](Self::insert),
+    /// but that one which the store refuses is refused.
     ///
     /// # Errors
     ///
@@ -222,12 +243,12 @@ impl Committer {
         wake(&self.wakeups);
     }
 
-    /// Refuses everything new, applies what waits, and stops the task. Returns
+    /// Refuses everything new, applies what waits, and stops the tasks. Returns
     /// when that is done, whichever handle asked for it first.
     pub async fn close(&self) {
         self.closing.send_replace(true);
         let mut running = self.running.clone();
-        // An error says that the task is gone, which is what is waited for.
+        // An error says that the tasks are gone, which is what is waited for.
         while running.changed().await.is_ok() {}
     }
 
@@ -295,7 +316,7 @@ pub struct CommitterOptions {
 }
 
 impl CommitterOptions {
-    /// The defaults: batches of 1 024 events or 4 MiB, which one commit of an
+    /// The defaults: batches of 1 024 events or 4 MiB each, which one commit of an
     /// ordinary disk carries in a few milliseconds, and a queue of 4 096 events.
     #[must_use]
     pub fn new() -> Self {

@@ -166,7 +166,7 @@ impl Answers {
                 if let Some(inserted) = inserted {
                     stored(inserted);
                 }
-                self.freed_work |= matches!(inserted, Some(Inserted::New { jobs: 1.., .. }));
+                self.freed_work |= inserted.as_ref().is_some_and(makes_work);
                 let _ = answer.send(inserted.ok_or_else(too_short));
             }
             Request::InsertAll {
@@ -175,8 +175,7 @@ impl Answers {
                 stored,
             } => {
                 let inserted: Vec<_> = self.inserts.by_ref().take(events.len()).collect();
-                let runs = |one: &Inserted| matches!(one, Inserted::New { jobs: 1.., .. });
-                self.freed_work |= inserted.iter().any(runs);
+                self.freed_work |= inserted.iter().any(makes_work);
                 let short = inserted.len() < events.len();
                 stored(&inserted);
                 let _ = answer.send(if short {
@@ -218,6 +217,11 @@ impl Answers {
             }
         }
     }
+}
+
+/// Whether a worker may find something new to do now that this is stored.
+pub(super) fn makes_work(inserted: &Inserted) -> bool {
+    matches!(inserted, Inserted::New { jobs: 1.., .. })
 }
 
 /// Whether a worker may find something new to do when these have been applied.

@@ -1,55 +1,152 @@
-//! The task that writes.
+//! The tasks that write.
 
 use std::{panic::AssertUnwindSafe, sync::Arc};
 
 use futures_util::FutureExt;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{Mutex, mpsc, watch};
 
 use super::{
     CommitterOptions,
-    request::{Answers, Request},
+    request::{Answers, Request, too_short},
 };
 use crate::{Applied, Batch, Inbox, InboxError, InboxErrorKind};
 
+/// One of those who write: each gathers what waits, one after another, and applies it
+/// while the next one gathers.
 pub(super) struct Task {
     pub(super) inbox: Arc<dyn Inbox>,
-    pub(super) options: CommitterOptions,
-    pub(super) intake: mpsc::Receiver<Request>,
-    pub(super) rest: mpsc::UnboundedReceiver<Request>,
-    /// A second claim, kept for the next batch.
-    pub(super) held: Option<Request>,
+    pub(super) queues: Arc<Mutex<Queues>>,
     pub(super) wakeups: watch::Sender<u64>,
 }
 
+/// What waits.
+pub(super) struct Queues {
+    pub(super) options: CommitterOptions,
+    pub(super) intake: mpsc::Receiver<Request>,
+    pub(super) rest: mpsc::UnboundedReceiver<Request>,
+    pub(super) close: watch::Receiver<bool>,
+    pub(super) closing: bool,
+    /// A second claim, kept for the next batch.
+    pub(super) held: Option<Request>,
+}
+
 impl Task {
-    pub(super) async fn run(mut self, mut close: watch::Receiver<bool>) {
-        let mut closing = false;
+    pub(super) async fn run(mut self) {
         loop {
-            let first = match self.held.take() {
-                Some(held) => Some(held),
-                None => tokio::select! {
-                    biased;
-                    _ = close.wait_for(|close| *close), if !closing => {
-                        // Also when every handle is dropped: nobody can ask for more.
-                        closing = true;
-                        self.intake.close();
-                        self.rest.close();
-                        continue;
-                    }
-                    Some(request) = self.intake.recv() => Some(request),
-                    Some(request) = self.rest.recv() => Some(request),
-                    else => None,
-                },
-            };
-            let Some(first) = first else { break };
-            let requests = self.gather(first);
+            // Given back before the commit, so that the next one gathers meanwhile.
+            let gathered = self.queues.lock().await.gather().await;
+            let Some(mut requests) = gathered else { break };
+            for request in &mut requests {
+                for event in request.events_mut() {
+                    event.hash_body();
+                }
+            }
             self.commit(requests).await;
         }
     }
 
-    /// Drains what waits, up to the limits. Whatever comes during the commit
-    /// waits for the next one.
-    fn gather(&mut self, first: Request) -> Vec<Request> {
+    /// Applies the requests, in one transaction if it can be.
+    async fn commit(&mut self, requests: Vec<Request>) {
+        let mut waiting = vec![requests];
+        while let Some(mut requests) = waiting.pop() {
+            let error = match apply(&*self.inbox, batch_of(&requests)).await {
+                Ok(applied) => {
+                    self.answer(requests, applied);
+                    continue;
+                }
+                Err(error) => error,
+            };
+            match error.kind() {
+                InboxErrorKind::Data if requests.len() > 1 => {
+                    requests.sort_by_key(Request::rank);
+                    let later = requests.split_off(requests.len() / 2);
+                    waiting.push(later);
+                    waiting.push(requests);
+                }
+                InboxErrorKind::Data => {
+                    for request in requests {
+                        self.commit_apart(request, &error).await;
+                    }
+                }
+                InboxErrorKind::Full if requests.iter().any(|one| one.events().is_empty()) => {
+                    let (intake, rest) = requests
+                        .into_iter()
+                        .partition::<Vec<_>, _>(|one| !one.events().is_empty());
+                    // What finishes work makes room, so it must not fail with the intake.
+                    if intake.is_empty() {
+                        refuse(rest, &error);
+                    } else {
+                        refuse(intake, &error);
+                        waiting.push(rest);
+                    }
+                }
+                _ => refuse(requests, &error),
+            }
+        }
+    }
+
+    /// Does piece by piece what failed on its data alone. Who waits for an answer may
+    /// be gone.
+    async fn commit_apart(&mut self, request: Request, error: &InboxError) {
+        match request {
+            Request::Insert {
+                event,
+                stored,
+                answer,
+            } => {
+                let apart = self.events_apart(vec![event], error).await;
+                let inserted = apart.found.first().copied();
+                if let Some(inserted) = inserted {
+                    stored(inserted);
+                }
+                let _ = answer.send(inserted.ok_or_else(|| apart.error.unwrap_or_else(too_short)));
+            }
+            Request::InsertAll {
+                events,
+                stored,
+                answer,
+            } => {
+                let apart = self.events_apart(events, error).await;
+                if !apart.found.is_empty() {
+                    stored(&apart.found);
+                }
+                let _ = answer.send(apart.error.map_or(Ok(apart.found), Err));
+            }
+            Request::Work {
+                settles,
+                extends,
+                claim,
+                answer,
+            } => {
+                let _ = answer.send(self.work_apart(settles, extends, claim).await);
+            }
+            Request::Record { .. } | Request::Register { .. } | Request::Reserve { .. } => {
+                refuse(vec![request], error);
+            }
+        }
+    }
+
+    fn answer(&self, requests: Vec<Request>, applied: Applied) {
+        let mut answers = Answers::new(applied);
+        for request in requests {
+            answers.give(request);
+        }
+        if answers.freed_work {
+            self.wake();
+        }
+    }
+
+    pub(super) fn wake(&self) {
+        super::wake(&self.wakeups);
+    }
+}
+
+impl Queues {
+    /// Waits for a request, and drains what waits with it, up to the limits. Whatever
+    /// comes during the commit waits for the next one. `None` when there is no more to
+    /// come.
+    async fn gather(&mut self) -> Option<Vec<Request>> {
+        let first = self.first().await?;
         let limits = self.options;
         let mut claims = first.claims();
         let mut bytes = weight_bytes(&first);
@@ -75,74 +172,27 @@ impl Task {
             claims |= request.claims();
             requests.push(request);
         }
-        for request in &mut requests {
-            for event in request.events_mut() {
-                event.hash_body();
+        Some(requests)
+    }
+
+    async fn first(&mut self) -> Option<Request> {
+        if let Some(held) = self.held.take() {
+            return Some(held);
+        }
+        loop {
+            tokio::select! {
+                biased;
+                _ = self.close.wait_for(|close| *close), if !self.closing => {
+                    // Also when every handle is dropped: nobody can ask for more.
+                    self.closing = true;
+                    self.intake.close();
+                    self.rest.close();
+                }
+                Some(request) = self.intake.recv() => return Some(request),
+                Some(request) = self.rest.recv() => return Some(request),
+                else => return None,
             }
         }
-        requests
-    }
-
-    /// Applies the requests, in one transaction if it can be.
-    async fn commit(&mut self, requests: Vec<Request>) {
-        let mut waiting = vec![requests];
-        while let Some(mut requests) = waiting.pop() {
-            let error = match apply(&*self.inbox, batch_of(&requests)).await {
-                Ok(applied) => {
-                    self.answer(requests, applied);
-                    continue;
-                }
-                Err(error) => error,
-            };
-            match error.kind() {
-                InboxErrorKind::Data if requests.len() > 1 => {
-                    requests.sort_by_key(Request::rank);
-                    let later = requests.split_off(requests.len() / 2);
-                    waiting.push(later);
-                    waiting.push(requests);
-                }
-                InboxErrorKind::Data => match requests.pop() {
-                    Some(Request::Work {
-                        settles,
-                        extends,
-                        claim,
-                        answer,
-                    }) => {
-                        let worked = self.work_apart(settles, extends, claim).await;
-                        // Nobody may be waiting.
-                        let _ = answer.send(worked);
-                    }
-                    other => refuse(other.into_iter().collect(), &error),
-                },
-                InboxErrorKind::Full if requests.iter().any(|one| one.events().is_empty()) => {
-                    let (intake, rest) = requests
-                        .into_iter()
-                        .partition::<Vec<_>, _>(|one| !one.events().is_empty());
-                    // What finishes work makes room, so it must not fail with the intake.
-                    if intake.is_empty() {
-                        refuse(rest, &error);
-                    } else {
-                        refuse(intake, &error);
-                        waiting.push(rest);
-                    }
-                }
-                _ => refuse(requests, &error),
-            }
-        }
-    }
-
-    fn answer(&self, requests: Vec<Request>, applied: Applied) {
-        let mut answers = Answers::new(applied);
-        for request in requests {
-            answers.give(request);
-        }
-        if answers.freed_work {
-            self.wake();
-        }
-    }
-
-    pub(super) fn wake(&self) {
-        super::wake(&self.wakeups);
     }
 }
 

@@ -1,5 +1,6 @@
 use std::{
     collections::HashSet,
+    num::NonZeroUsize,
     sync::{
         Arc, Mutex,
         atomic::{AtomicBool, AtomicUsize, Ordering},
@@ -12,9 +13,8 @@ use tower_webhooks_core::Text;
 
 use super::*;
 use crate::{
-    Applied, Batch, BoxFuture, DecidedBy, Durability, Erase, EventRecord, EventSeq, EventState,
-    Filter, Listing, MemoryInbox, Page, Pattern, Pruned, Replayed, Reply, Retention, Selection,
-    Settlement, Stats, Want, Work,
+    Applied, Batch, BoxFuture, DecidedBy, EventState, Filter, MemoryInbox, Page, Pattern, Reply,
+    Settlement, Want, Work, forward_inbox,
 };
 
 /// A store that can be held up and made to fail, over one in memory.
@@ -26,8 +26,10 @@ struct Faulty {
     /// The sizes of the batches that were applied: intake, settles.
     batches: Mutex<Vec<(usize, usize)>>,
     applies: AtomicUsize,
-    /// Ids that cannot be stored.
+    /// Ids of events of which nothing can be stored.
     bad: HashSet<&'static str>,
+    /// Ids that cannot be stored, of bodies that can.
+    bad_ids: HashSet<&'static str>,
     /// The errors that settles cannot be stored with, and the handlers whose jobs
     /// cannot be claimed.
     bad_words: HashSet<&'static str>,
@@ -35,6 +37,7 @@ struct Faulty {
     refusing_intake: AtomicBool,
     panicking: AtomicBool,
     short: AtomicBool,
+    writers: usize,
 }
 
 impl Faulty {
@@ -45,11 +48,13 @@ impl Faulty {
             batches: Mutex::default(),
             applies: AtomicUsize::new(0),
             bad: HashSet::new(),
+            bad_ids: HashSet::new(),
             bad_words: HashSet::new(),
             failing: Mutex::default(),
             refusing_intake: AtomicBool::new(false),
             panicking: AtomicBool::new(false),
             short: AtomicBool::new(false),
+            writers: 1,
         }
     }
 
@@ -66,7 +71,11 @@ impl Faulty {
         if self.refusing_intake.load(Ordering::SeqCst) && intake > 0 {
             return Err(InboxErrorKind::Full);
         }
-        let is_bad = |event: &NewEvent| self.bad.contains(event.id.as_deref().unwrap_or_default());
+        let is_bad = |event: &NewEvent| {
+            let id = event.id.as_deref().unwrap_or_default();
+            let mut bodies = self.bad.iter().map(|id| format!("body of {id}"));
+            self.bad_ids.contains(id) || bodies.any(|body| event.body == body)
+        };
         let of_settle = |settle: &Settle| match &settle.outcome {
             Settlement::Dead { error } => self.bad_words.contains(error.as_str()),
             _ => false,
@@ -106,51 +115,12 @@ impl Inbox for Faulty {
         })
     }
 
-    fn next_due<'a>(
-        &'a self,
-        wants: &'a [Want],
-    ) -> BoxFuture<'a, Result<Option<Duration>, InboxError>> {
-        self.inner.next_due(wants)
+    fn writers(&self) -> NonZeroUsize {
+        NonZeroUsize::new(self.writers).unwrap()
     }
 
-    fn list<'a>(
-        &'a self,
-        filter: &'a Filter,
-        page: Page,
-    ) -> BoxFuture<'a, Result<Listing, InboxError>> {
-        self.inner.list(filter, page)
-    }
-
-    fn get(&self, seq: EventSeq) -> BoxFuture<'_, Result<Option<EventRecord>, InboxError>> {
-        self.inner.get(seq)
-    }
-
-    fn stats(&self) -> BoxFuture<'_, Result<Stats, InboxError>> {
-        self.inner.stats()
-    }
-
-    fn replay<'a>(
-        &'a self,
-        selection: &'a Selection,
-    ) -> BoxFuture<'a, Result<Replayed, InboxError>> {
-        self.inner.replay(selection)
-    }
-
-    fn prune<'a>(
-        &'a self,
-        retention: &'a Retention,
-        max_rows: usize,
-    ) -> BoxFuture<'a, Result<Pruned, InboxError>> {
-        self.inner.prune(retention, max_rows)
-    }
-
-    fn erase<'a>(&'a self, what: &'a Erase) -> BoxFuture<'a, Result<u64, InboxError>> {
-        self.inner.erase(what)
-    }
-
-    fn check(&self) -> BoxFuture<'_, Result<Durability, InboxError>> {
-        self.inner.check()
-    }
+    forward_inbox!(self => self.inner; begin settle_apart changed next_due list get stats replay
+        prune retire erase check);
 }
 
 fn event(id: &str) -> NewEvent {
@@ -235,6 +205,40 @@ async fn what_waits_during_a_commit_shares_the_next_one() {
 }
 
 #[tokio::test]
+async fn of_two_writers_one_gathers_while_the_other_commits() {
+    let inbox = Arc::new(Faulty {
+        writers: 2,
+        ..Faulty::new(0)
+    });
+    let committer = start(&inbox);
+    let mut pending = Vec::new();
+    // The first two find a writer each; the rest waits for whichever is done first.
+    for id in ["a", "b"] {
+        pending.push(committer.insert(event(id), ()).unwrap());
+        let_it_run().await;
+    }
+    for id in 0..10 {
+        pending.push(committer.insert(event(&id.to_string()), ()).unwrap());
+    }
+    let other = committer.clone();
+    let closing = tokio::spawn(async move { other.close().await });
+    inbox.gate.add_permits(2);
+    let_it_run().await;
+    assert!(
+        !closing.is_finished(),
+        "a writer still waits for its commit"
+    );
+    inbox.gate.add_permits(1);
+    closing.await.unwrap();
+    let mut seqs = HashSet::new();
+    for pending in pending {
+        seqs.insert(pending.await.unwrap().seq());
+    }
+    assert_eq!(seqs.len(), 12, "each has its own answer");
+    assert_eq!(*inbox.batches.lock().unwrap(), [(1, 0), (1, 0), (10, 0)]);
+}
+
+#[tokio::test]
 async fn a_batch_is_bounded_in_events_and_bytes() {
     for options in [
         CommitterOptions::new().with_max_batch_events(3),
@@ -303,7 +307,8 @@ async fn one_bad_event_refuses_no_other() {
     let worked = worked.await.unwrap();
     assert_eq!(worked.settles, [SettleResult::Settled], "applied once");
     assert_eq!(worked.claimed.len(), 14, "after all intake");
-    let applies = inbox.applies.load(Ordering::SeqCst);
+    // Without those that would keep at least the bytes.
+    let applies = inbox.applies.load(Ordering::SeqCst) - refused.len();
     assert!(
         applies < 20,
         "a search by halves, not one by one: {applies}"
@@ -333,11 +338,7 @@ async fn events_of_one_delivery_stay_together_whatever_fails_beside_them() {
     let after = committer.insert(event("4"), ()).unwrap();
     let none = committer.insert_all_then(Vec::new(), count()).unwrap();
     assert_eq!(kind(before.await), InboxErrorKind::Data);
-    assert_eq!(
-        kind(bad.await),
-        InboxErrorKind::Data,
-        "all of them, or none"
-    );
+    assert_eq!(kind(bad.await), InboxErrorKind::Data, "sent again");
     let seqs: Vec<_> = good.await.unwrap().iter().map(|one| one.seq()).collect();
     let again = again.await.unwrap();
     assert!(matches!(again[0], Inserted::Duplicate { seq } if seq == seqs[2]));
@@ -345,12 +346,12 @@ async fn events_of_one_delivery_stay_together_whatever_fails_beside_them() {
     assert!(matches!(again[2], Inserted::Duplicate { seq } if seq == seqs[0]));
     after.await.unwrap();
     assert!(none.await.unwrap().is_empty());
-    assert_eq!(*counted.lock().unwrap(), [3, 3]);
+    assert_eq!(*counted.lock().unwrap(), [3, 2, 3]);
     let stored = inbox.stats().await.unwrap();
     assert_eq!(
         stored.events[&EventState::Routed],
-        5,
-        "a1, a2, a3, c1 and 4"
+        7,
+        "a1, a2, a3, b1, b3, c1 and 4"
     );
     for (size, _) in inbox.batches.lock().unwrap().iter() {
         assert!(
@@ -358,6 +359,83 @@ async fn events_of_one_delivery_stay_together_whatever_fails_beside_them() {
             "none is torn apart: {size}"
         );
     }
+}
+
+#[tokio::test]
+async fn an_event_that_the_store_refuses_is_kept_as_unusable_and_those_beside_it_run() {
+    let mut inbox = Faulty::open();
+    inbox.bad_ids = HashSet::from(["b2", "4"]);
+    let inbox = Arc::new(inbox);
+    let committer = start(&inbox);
+    register(&committer).await;
+    let counted = Arc::new(Mutex::new(Vec::new()));
+    let send = || {
+        let counted = Arc::clone(&counted);
+        let count = move |inserted: &[Inserted]| counted.lock().unwrap().push(inserted.len());
+        let delivery = ["b1", "b2", "b3"].map(event).to_vec();
+        let delivery = committer.insert_all_then(delivery, count).unwrap();
+        (delivery, committer.insert(event("4"), ()).unwrap())
+    };
+    let mut wakeups = committer.wakeups();
+    let (delivery, alone) = send();
+    let found = delivery.await.unwrap();
+    assert!(matches!(found[0], Inserted::New { jobs: 1, .. }));
+    assert!(matches!(found[1], Inserted::Unusable { .. }));
+    assert!(matches!(found[2], Inserted::New { jobs: 1, .. }));
+    let alone = alone.await.unwrap();
+    assert!(matches!(alone, Inserted::Unusable { .. }), "{alone:?}");
+    assert!(wakeups.next().await, "for b1 and b3");
+
+    let stored = inbox.get(found[1].seq()).await.unwrap().unwrap();
+    assert_eq!(stored.event.state, EventState::Unusable);
+    assert_eq!(stored.event.unusable.as_deref(), Some("refused-by-inbox"));
+    assert_eq!(stored.event.body.as_deref(), Some(&b"body of b2"[..]));
+    assert_eq!((&stored.event.id, stored.jobs.len()), (&None, 0));
+
+    let (delivery, again) = send();
+    for (again, first) in delivery.await.unwrap().iter().zip(&found) {
+        assert_eq!(*again, Inserted::Duplicate { seq: first.seq() });
+    }
+    let seq = alone.seq();
+    assert_eq!(again.await.unwrap(), Inserted::Duplicate { seq });
+
+    // The same body with another header may be another event: its type is kept nowhere else.
+    let mut other = event("4");
+    other.headers = [("x-topic".into(), "orders/paid".into())].into();
+    let other = committer.insert(other, ()).unwrap();
+    assert_eq!(kind(other.await), InboxErrorKind::Data, "sent again");
+    assert_eq!(*counted.lock().unwrap(), [3, 3]);
+}
+
+#[tokio::test]
+async fn what_was_not_stored_of_a_delivery_when_the_inbox_went_away_comes_again() {
+    let mut inbox = Faulty::new(3);
+    inbox.bad_ids = HashSet::from(["2"]);
+    let inbox = Arc::new(inbox);
+    let committer = start(&inbox);
+    register(&committer).await;
+    let counted = Arc::new(AtomicUsize::new(0));
+    let send = || {
+        let counted = Arc::clone(&counted);
+        let count = move |inserted: &[Inserted]| {
+            counted.fetch_add(inserted.len(), Ordering::SeqCst);
+        };
+        let delivery = ["1", "2", "3"].map(event).to_vec();
+        committer.insert_all_then(delivery, count).unwrap()
+    };
+    // Registered, all three, the first alone: then it waits for the other two.
+    let delivery = send();
+    let_it_run().await;
+    *inbox.failing.lock().unwrap() = Some(InboxErrorKind::Unavailable);
+    inbox.gate.add_permits(100);
+    assert_eq!(kind(delivery.await), InboxErrorKind::Unavailable);
+    assert_eq!(counted.load(Ordering::SeqCst), 1, "the first is stored");
+
+    *inbox.failing.lock().unwrap() = None;
+    let found = send().await.unwrap();
+    assert!(matches!(found[0], Inserted::Duplicate { .. }));
+    assert!(matches!(found[1], Inserted::Unusable { .. }));
+    assert!(matches!(found[2], Inserted::New { jobs: 1, .. }));
 }
 
 #[tokio::test]

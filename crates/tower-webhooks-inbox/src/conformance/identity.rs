@@ -319,6 +319,7 @@ pub(super) async fn everything_of_an_event_is_kept(probe: &Probe<'_>) {
     new.tenant = Some(Text::from_static("a"));
     new.occurred_at = Some(start() - SECOND);
     new.secret_label = Some(Text::from_static("2026"));
+    new.payload_label = Some(Text::from_static("2025"));
     new.headers = [
         (
             Text::from_static("x-trace"),
@@ -349,6 +350,7 @@ pub(super) async fn everything_of_an_event_is_kept(probe: &Probe<'_>) {
         assert_eq!(stored.body_bytes, 15);
         assert_eq!(stored.body_sha256, sha256);
         assert_eq!(stored.secret_label, new.secret_label);
+        assert_eq!(stored.payload_label, new.payload_label);
         assert_eq!(stored.reply, None);
         assert!(!stored.erased);
     }

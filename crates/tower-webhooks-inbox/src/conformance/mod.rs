@@ -223,6 +223,8 @@ macro_rules! conformance_tests {
                 a_recorded_reply_answers_every_redelivery
                 a_redelivery_waits_while_another_decides
                 an_abandoned_reservation_is_taken_over
+                a_reservation_that_nobody_decides_ends_by_age
+                a_redelivery_that_looks_again_is_suppressed_once
                 a_stale_reservation_records_nothing
                 the_first_recorded_reply_stands
                 a_conflicting_reservation_reserves_nothing
@@ -242,6 +244,7 @@ macro_rules! conformance_tests {
                 stats_count_every_job_once
                 stats_follow_what_begins_and_ends
                 jobs_that_nobody_asks_for_are_orphaned
+                the_newest_event_is_as_old_as_its_storing
             }
             operating {
                 a_replay_runs_only_what_is_selected

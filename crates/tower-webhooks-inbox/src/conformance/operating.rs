@@ -10,8 +10,8 @@ use super::probe::{
     retry, typed, unusable,
 };
 use crate::{
-    Erase, EventSeq, EventState, Filter, Inserted, JobState, NewEvent, Page, Pruned, Retention,
-    Selection, SettleResult, Settlement,
+    Batch, Erase, EventSeq, EventState, Filter, Inserted, JobState, NewEvent, Page, Pruned,
+    Reserve, Reserved, Retention, Selection, SettleResult, Settlement,
 };
 
 const HOUR: Duration = Duration::from_secs(60 * 60);
@@ -227,9 +227,17 @@ pub(super) async fn pruning_keeps_what_is_unfinished_or_dead(probe: &Probe<'_>) 
     let pending = probe.insert(event("4")).await.seq();
     let unusable = probe.insert(unusable("?")).await.seq();
     let unhandled = probe.insert(typed("5", "order.sent")).await.seq();
-    let crate::Reserved::New { seq: undecided, .. } =
-        probe.reserve(typed("6", "card.charge")).await
-    else {
+    let undecided = Reserve {
+        event: typed("6", "card.charge"),
+        hold: HOUR * 2,
+    };
+    let reserves = vec![undecided];
+    let batch = Batch {
+        reserves,
+        ..Batch::default()
+    };
+    let undecided = probe.apply(batch).await.reserves.remove(0);
+    let Reserved::New { seq: undecided, .. } = undecided else {
         panic!("it is new");
     };
 

@@ -3,10 +3,10 @@
 use bytes::Bytes;
 use tower_webhooks_core::Text;
 
-use super::probe::{LEASE, Probe, SECOND, event, unusable};
+use super::probe::{LEASE, Probe, SECOND, anonymous, event, unusable};
 use crate::{
     Batch, DecidedBy, EventSeq, EventState, Inserted, JobState, RecordReply, Recorded,
-    RecordedReply, Reply, Reserve, Reserved,
+    RecordedReply, Reply, Reserve, Reserved, Retention,
 };
 
 fn reply(body: &'static str) -> Reply {
@@ -70,6 +70,22 @@ pub(super) async fn a_redelivery_waits_while_another_decides(probe: &Probe<'_>) 
     assert!(matches!(held, Reserved::InProgress { .. }), "{held:?}");
 }
 
+pub(super) async fn a_redelivery_that_looks_again_is_suppressed_once(probe: &Probe<'_>) {
+    let Reserved::New { seq, token } = probe.reserve(anonymous("{}")).await else {
+        panic!("it is new");
+    };
+    for _ in 0..3 {
+        let looked = probe.reserve(anonymous("{}")).await;
+        assert!(matches!(looked, Reserved::InProgress { .. }), "{looked:?}");
+    }
+    assert_eq!(probe.get(seq).await.event.suppressed, 0);
+    let stored = probe.record(record(seq, token, "approved")).await;
+    assert_eq!(stored, Recorded::Stored);
+    let decided = probe.reserve(anonymous("{}")).await;
+    assert!(matches!(decided, Reserved::Recorded { .. }), "{decided:?}");
+    assert_eq!(probe.get(seq).await.event.suppressed, 1);
+}
+
 pub(super) async fn an_abandoned_reservation_is_taken_over(probe: &Probe<'_>) {
     let (seq, first) = reserve_new(probe, "1").await;
     probe.advance(LEASE).await;
@@ -96,6 +112,40 @@ pub(super) async fn an_abandoned_reservation_is_taken_over(probe: &Probe<'_>) {
         matches!(taken, Reserved::Abandoned { seq, .. } if seq == plain),
         "{taken:?}"
     );
+}
+
+pub(super) async fn a_reservation_that_nobody_decides_ends_by_age(probe: &Probe<'_>) {
+    let retention = Retention {
+        bodies: LEASE * 2,
+        keys: LEASE * 4,
+    };
+    let (seq, token) = reserve_new(probe, "1").await;
+    let prune = || async { probe.inbox.prune(&retention, 100).await.expect("prune") };
+    probe.advance(LEASE * 2).await;
+    assert_eq!(prune().await.bodies, 1);
+    // One that comes again is decided, by the default: its body is not needed.
+    let again = probe.reserve(event("1")).await;
+    let Reserved::Abandoned { token: next, .. } = again else {
+        panic!("its key is known: {again:?}");
+    };
+    let stale = probe.record(record(seq, token, "late")).await;
+    assert_eq!(stale, Recorded::Lost);
+    probe.advance(LEASE * 2 - SECOND).await;
+    let held = probe.reserve(event("1")).await;
+    let Reserved::Abandoned { token: last, .. } = held else {
+        panic!("its hold is over: {held:?}");
+    };
+    assert!(last > next);
+    probe.advance(SECOND * 2).await;
+    assert_eq!(prune().await.keys, 0, "somebody may be deciding");
+    probe.advance(LEASE).await;
+    assert_eq!(prune().await.keys, 1);
+    assert_eq!(probe.inbox.stats().await.expect("stats").undecided, 0);
+    assert_eq!(
+        probe.record(record(seq, last, "late")).await,
+        Recorded::Lost
+    );
+    reserve_new(probe, "1").await;
 }
 
 pub(super) async fn a_stale_reservation_records_nothing(probe: &Probe<'_>) {

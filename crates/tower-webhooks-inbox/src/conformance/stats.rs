@@ -102,6 +102,19 @@ pub(super) async fn stats_follow_what_begins_and_ends(probe: &Probe<'_>) {
     assert_eq!(stats().await.undecided, 1);
 }
 
+pub(super) async fn the_newest_event_is_as_old_as_its_storing(probe: &Probe<'_>) {
+    let newest = async || probe.inbox.stats().await.expect("stats").newest_event;
+    assert_eq!(newest().await, None);
+    probe.insert(event("1")).await;
+    probe.advance(HOUR).await;
+    let old = newest().await.expect("there is one");
+    assert!(old >= HOUR && old < HOUR * 2, "{old:?}");
+    probe.insert(event("1")).await;
+    assert!(newest().await >= Some(HOUR), "a duplicate is none");
+    probe.insert(event("2")).await;
+    assert!(newest().await < Some(HOUR));
+}
+
 pub(super) async fn jobs_that_nobody_asks_for_are_orphaned(probe: &Probe<'_>) {
     probe.register_all(&["asked", "never"]).await;
     probe.insert_all(vec![event("1"), event("2")]).await;

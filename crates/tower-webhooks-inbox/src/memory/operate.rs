@@ -41,6 +41,11 @@ impl State {
             oldest_pending: oldest
                 .and_then(|seq| self.events.get(&seq))
                 .map(|entry| now.saturating_sub(entry.stored_at)),
+            newest_event: self
+                .events
+                .values()
+                .next_back()
+                .map(|entry| now.saturating_sub(entry.stored_at)),
             undecided: count(self.room.undecided()),
             held_bytes: count(self.room.held_bytes()),
             ..Stats::default()
@@ -255,7 +260,7 @@ impl State {
                 break;
             }
             let key = age >= retention.keys;
-            if entry.may_go() && (key || entry.event.body.is_some()) {
+            if entry.may_go(now) && (key || entry.event.body.is_some()) {
                 if old.len() == max_rows {
                     pruned.more = true;
                     break;
@@ -378,10 +383,10 @@ impl Entry {
     }
 
     /// Whether its age may take it: nothing about it waits for anybody.
-    fn may_go(&self) -> bool {
+    fn may_go(&self, now: Duration) -> bool {
         let waits = self.jobs.iter().any(|job| job.state() != JobState::Done)
             || self.event.state == EventState::Unusable;
-        !self.is_undecided() && (self.event.erased || !waits)
+        !self.is_being_decided(now) && (self.event.erased || !waits)
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use super::events::{Match, State};
+use super::events::{Entry, Match, State};
 use crate::{EventSeq, EventState, RecordReply, Recorded, RecordedReply, Reserve, Reserved};
 
 #[derive(Debug)]
@@ -20,8 +20,12 @@ impl State {
                 seq: self.store(event, key, EventState::Conflict, now),
             },
             Match::Duplicate { seq, by_body } => {
-                self.count_duplicate(seq, by_body);
-                self.reserve_known(seq, hold, now)
+                let reserved = self.reserve_known(seq, hold, now);
+                // Who finds it in progress looks again, and is one delivery all the same.
+                if !matches!(reserved, Reserved::InProgress { .. }) {
+                    self.count_duplicate(seq, by_body);
+                }
+                reserved
             }
             Match::New { key } => {
                 let state = match event.unusable {
@@ -91,5 +95,14 @@ impl State {
             }
             _ => Recorded::Lost,
         }
+    }
+}
+
+impl Entry {
+    /// Whether somebody may still decide its reply. Once the hold is over nobody does,
+    /// unless it comes again.
+    pub(super) fn is_being_decided(&self, now: Duration) -> bool {
+        let reservation = self.reservation.as_ref();
+        self.event.reply.is_none() && reservation.is_some_and(|held| held.until > now)
     }
 }

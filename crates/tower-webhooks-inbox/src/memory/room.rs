@@ -215,6 +215,7 @@ pub(super) fn strip(event: &mut Arc<StoredEvent>) {
         ordering_key: own_some(&event.ordering_key),
         unusable: own_some(&event.unusable),
         secret_label: own_some(&event.secret_label),
+        payload_label: own_some(&event.payload_label),
         headers: Headers::default(),
         body: None,
         ..StoredEvent::clone(event)

@@ -43,7 +43,8 @@ pub struct NewEvent {
     /// [`Ordering`](super::Ordering). Default none.
     pub ordering_key: Option<Text>,
     /// Why nobody can handle it as it is: it does not parse, decrypt or name
-    /// a type. Stored by its body's SHA-256, without a job, until it is read anew.
+    /// a type, or the store refused it (`refused-by-inbox`). Stored by its body's
+    /// SHA-256, without a job, until it is read anew.
     pub unusable: Option<Text>,
     /// When the provider says it happened.
     pub occurred_at: Option<SystemTime>,
@@ -60,6 +61,8 @@ pub struct NewEvent {
     pub body_sha256: Option<[u8; 32]>,
     /// The label of the secret that matched.
     pub secret_label: Option<Text>,
+    /// The label of the secret that opened the payload, where it came encrypted.
+    pub payload_label: Option<Text>,
     /// How long an equal body counts as the same event, since the earlier one
     /// was received; used only without a signed id. Default 72 h, the retry span
     /// of most providers: shorter runs handlers twice, longer swallows an event
@@ -86,6 +89,7 @@ impl NewEvent {
             body: body.into(),
             body_sha256: None,
             secret_label: None,
+            payload_label: None,
             dedup_span: DEFAULT_DEDUP_SPAN,
         }
     }
@@ -105,18 +109,39 @@ impl NewEvent {
     /// are set.
     pub fn hash_content(&mut self, sha256: Option<[u8; 32]>) -> [u8; 32] {
         let body = sha256.unwrap_or_else(|| Sha256::digest(&self.body).into());
-        let names_type = !self.type_signed && (self.id.is_none() || !self.id_signed);
         let sha256 = match &self.event_type {
-            Some(event_type) if names_type => typed_hash(&body, event_type),
+            Some(event_type) if self.names_type() => typed_hash(&body, event_type),
             Some(_) | None => body,
         };
         *self.body_sha256.insert(sha256)
+    }
+
+    /// What is kept of an event that a store refuses: where it came from and its bytes, as
+    /// [unusable](Self::unusable), without what was read out of them. Once the
+    /// store takes it, it can be read anew and replayed.
+    pub(crate) fn set_aside(mut self) -> Self {
+        if self.event_type.is_some() && self.names_type() {
+            // It is in the hash, and is now to be read anew.
+            self.body_sha256 = None;
+        }
+        self.unusable.get_or_insert(Text::from_static(REFUSED));
+        self.event_type = None;
+        self.id = None;
+        self.ordering_key = None;
+        self.occurred_at = None;
+        self.hash_body();
+        self
     }
 
     /// The bytes of headers and body: what a batch or a store counts for it.
     #[must_use]
     pub fn weight_bytes(&self) -> usize {
         weight_bytes(&self.headers, self.body.len())
+    }
+
+    /// Whether nothing that is signed tells two events of one body apart but their type.
+    fn names_type(&self) -> bool {
+        !self.type_signed && (self.id.is_none() || !self.id_signed)
     }
 }
 
@@ -214,6 +239,8 @@ pub struct StoredEvent {
     pub body_sha256: [u8; 32],
     /// The label of the secret that matched.
     pub secret_label: Option<Text>,
+    /// The label of the secret that opened the payload, where it came encrypted.
+    pub payload_label: Option<Text>,
     /// How many later deliveries were taken for this one because their body
     /// was equal, not their signed id. Replaying this event makes up for them.
     pub suppressed: u32,
@@ -246,6 +273,7 @@ impl StoredEvent {
             headers: event.headers,
             body: Some(event.body),
             secret_label: event.secret_label,
+            payload_label: event.payload_label,
             suppressed: 0,
             reply: None,
             erased: false,
@@ -285,4 +313,54 @@ fn weight_bytes(headers: &Headers, body: usize) -> usize {
     })
 }
 
+/// Why an event is unusable that the store refused as it was.
+const REFUSED: &str = "refused-by-inbox";
+
 const DEFAULT_DEDUP_SPAN: Duration = Duration::from_secs(72 * 60 * 60);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refused(id: Option<&'static str>, type_signed: bool) -> NewEvent {
+        let mut event = NewEvent::new("shop", "body", SystemTime::UNIX_EPOCH);
+        event.event_type = Some(Text::from_static("order.paid"));
+        event.type_signed = type_signed;
+        event.id = id.map(Text::from_static);
+        event.ordering_key = Some(Text::from_static("account"));
+        event
+    }
+
+    #[test]
+    fn what_was_read_out_of_a_refused_event_is_left_out_and_its_bytes_are_not() {
+        let mut event = refused(Some("evt_1"), true);
+        event.hash_content(Some([7; 32]));
+        let aside = event.set_aside();
+        assert_eq!(aside.unusable.as_deref(), Some("refused-by-inbox"));
+        assert_eq!(
+            (aside.id, aside.event_type, aside.ordering_key),
+            (None, None, None)
+        );
+        assert_eq!((&*aside.endpoint, &*aside.body), ("shop", &b"body"[..]));
+        assert_eq!(
+            aside.body_sha256,
+            Some([7; 32]),
+            "what redeliveries do not change"
+        );
+    }
+
+    #[test]
+    fn a_refused_event_is_known_by_its_body_and_not_by_the_type_that_was_in_its_hash() {
+        let mut event = refused(None, false);
+        let body: [u8; 32] = Sha256::digest("body").into();
+        assert_eq!(event.hash_body(), typed_hash(&body, "order.paid"));
+        assert_eq!(event.set_aside().body_sha256, Some(body));
+    }
+
+    #[test]
+    fn a_refused_event_that_was_unusable_before_keeps_its_reason() {
+        let mut event = refused(None, true);
+        event.unusable = Some(Text::from_static("not-json"));
+        assert_eq!(event.set_aside().unusable.as_deref(), Some("not-json"));
+    }
+}

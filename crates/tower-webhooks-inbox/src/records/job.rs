@@ -211,6 +211,10 @@ pub enum Settlement {
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[must_use]
 pub enum SettleResult {
+    /// The job is in use by a transaction that has not ended: a claim of another worker's that
+    /// came too late, or a handler's commit that was given up. The store does not wait for it,
+    /// and nothing was changed. Settle it again a moment later.
+    Busy,
     /// The token is not the job's current one: another worker has the job, or
     /// it is settled. Nothing was changed, no work was committed.
     LeaseLost,

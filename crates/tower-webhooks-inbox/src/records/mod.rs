@@ -5,6 +5,7 @@
 //! * `job` is one event for one handler: claimed, extended, settled.
 //! * `reply` is an answer that a reply handler decided, and its reservation.
 //! * `batch` puts them into one transaction.
+//! * `text` is how stores write states and headers.
 //! * `operate` is what people do: look, replay, prune, erase.
 
 mod batch;
@@ -15,6 +16,7 @@ mod operate;
 mod pattern;
 mod reply;
 mod route;
+mod text;
 
 pub use batch::{Applied, Batch, Inserted};
 pub use event::{EventSeq, EventState, Headers, NewEvent, StoredEvent, typed_hash};
@@ -31,3 +33,4 @@ pub use operate::{
 pub use pattern::{Pattern, PatternError};
 pub use reply::{DecidedBy, RecordReply, Recorded, RecordedReply, Reply, Reserve, Reserved};
 pub use route::{Ordering, Registration, route};
+pub use text::{headers_from_json, headers_to_json};

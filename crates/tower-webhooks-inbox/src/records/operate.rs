@@ -208,7 +208,8 @@ pub struct Replayed {
 
 /// How long to keep what is finished, since it was stored.
 ///
-/// What is unfinished, dead or unusable is kept for ever, unless erased.
+/// What is unfinished, dead or unusable is kept for ever, unless erased. A reply that is
+/// reserved and that nobody decided is finished once its hold is over.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Retention {
     /// Bodies and headers. Default 30 days: after that an event cannot be replayed.
@@ -304,6 +305,9 @@ pub struct Durability {
     pub durable: bool,
     /// The settings this follows from, as read back from the store.
     pub description: Text,
+    /// How long to wait for a commit before the sender is told to come again. Default
+    /// 5 s, so that a disk that is busy for a while is waited for.
+    pub answers_within: Duration,
 }
 
 impl Durability {
@@ -314,7 +318,16 @@ impl Durability {
         Self {
             durable,
             description,
+            answers_within: Duration::from_secs(5),
         }
+    }
+
+    /// Replaces how long to wait for a commit: a store whose server may vanish says
+    /// less.
+    #[must_use]
+    pub fn with_answers_within(mut self, limit: Duration) -> Self {
+        self.answers_within = limit;
+        self
     }
 }
 
@@ -329,6 +342,9 @@ pub struct Stats {
     /// How long the oldest pending job's event has been in the inbox, also where the
     /// job waits for its next attempt.
     pub oldest_pending: Option<Duration>,
+    /// How long ago the last event was stored, by the store's clock: what pruning reckons
+    /// by. `None` where there is no event.
+    pub newest_event: Option<Duration>,
     /// Reserved replies that nobody has recorded.
     pub undecided: u64,
     /// The bytes of bodies and headers held.

@@ -1,11 +1,13 @@
 //! The two ways to the server, behind one: every statement exists once.
 //!
 //! * `pooled` is tokio-postgres with deadpool; `sqlx` is a pool of sqlx's.
+//! * `hosts` finds the one of several hosts that answers.
 //! * Statements are never kept in a connection by a name, so that they also run
 //!   behind a pooler that gives each transaction another connection.
 //! * Values are encoded and decoded by `postgres-types` for both; `values` are those
 //!   that it does not know.
 
+mod hosts;
 mod pooled;
 #[cfg(feature = "sqlx")]
 mod sqlx;
@@ -13,6 +15,7 @@ mod values;
 
 use std::{error::Error, fmt};
 
+use tokio::sync::Notify;
 use tokio_postgres::types::{FromSql, ToSql, Type};
 use tower_webhooks_inbox::{BoxFuture, Work};
 
@@ -21,6 +24,7 @@ use crate::error::Failure;
 #[cfg(feature = "sqlx")]
 pub(crate) use self::sqlx::{SqlxPool, SqlxWork};
 pub(crate) use self::{
+    hosts::Hosts,
     pooled::{Pooled, PooledWork},
     values::{SharedBytes, SharedText},
 };
@@ -32,14 +36,24 @@ pub(crate) type Param<'a> = (&'a (dyn ToSql + Sync), Type);
 pub(crate) type Query<'a> = (&'a str, Vec<Param<'a>>);
 
 /// What goes to the server without waiting for an answer in between, where the
-/// driver can do that: statements without values, statements with values, and
-/// statements without again. After one that fails the rest fails too, because a
-/// transaction surrounds them: a last `COMMIT` then takes back.
+/// driver can do that: what begins a transaction, statements without values,
+/// statements with values, and the commit. After one that fails the rest fails too,
+/// because a transaction surrounds them: the commit then takes back. Where a
+/// transaction cannot be begun nothing can be written, since that is the reason.
 #[derive(Clone, Copy, Default)]
 pub(crate) struct Trip<'a> {
+    pub(crate) begin: Option<Begin<'a>>,
     pub(crate) first: &'a str,
     pub(crate) queries: &'a [Query<'a>],
-    pub(crate) last: &'a str,
+    pub(crate) commit: bool,
+}
+
+/// Statements that begin a transaction; the first is `BEGIN`.
+#[derive(Clone, Copy)]
+pub(crate) struct Begin<'a> {
+    pub(crate) sql: &'a str,
+    /// Told when it is done.
+    pub(crate) done: &'a Notify,
 }
 
 impl<'a> Trip<'a> {
@@ -54,6 +68,10 @@ impl<'a> Trip<'a> {
 /// Where connections come from.
 pub(crate) trait Pool: fmt::Debug + Send + Sync + 'static {
     fn connection(&self) -> BoxFuture<'_, Result<Box<dyn Connection>, Failure>>;
+
+    /// Whether all connections that it may have are in use: who waits then waits for
+    /// them, and not for the server.
+    fn is_busy(&self) -> bool;
 
     /// A connection that is told of what is notified on this channel, apart from
     /// the others; `None` where nobody said how to make one.
@@ -78,7 +96,10 @@ pub(crate) trait Connection: Send {
     /// Makes a trip to the server; returns the rows of each query.
     fn make<'a>(&'a mut self, trip: Trip<'a>) -> BoxFuture<'a, Result<Vec<Vec<Row>>, Failure>>;
 
-    /// Closes the connection: what it was doing is unknown.
+    /// Takes back what was done in a transaction.
+    fn roll_back(&mut self) -> BoxFuture<'_, Result<(), Failure>>;
+
+    /// Closes the connection: what it was doing is unknown, or it is of no use.
     fn discard(self: Box<Self>);
 
     /// Makes of a begun transaction what a handler takes.

@@ -1,25 +1,22 @@
 //! tokio-postgres with deadpool.
 
-use std::{error::Error, future::poll_fn, time::Duration};
+use std::{error::Error, time::Duration};
 
 use deadpool_postgres::{Object, PoolError};
 use futures_util::future::join_all;
 use tokio::{sync::mpsc, task::AbortHandle};
-use tokio_postgres::{
-    AsyncMessage,
-    types::{FromSql, Type},
-};
+use tokio_postgres::types::{FromSql, Type};
 use tower_webhooks_inbox::{BoxFuture, Work};
 
-use super::{Begun, Columns, Connection, Listener, Pool, Row, Trip};
-use crate::{error::Failure, tls::Tls};
+use super::{Begun, Columns, Connection, Hosts, Listener, Pool, Row, Trip};
+use crate::error::Failure;
 
 /// A pool of deadpool's, and how to make a connection beside it.
 #[derive(Debug)]
 pub(crate) struct Pooled {
     pub(crate) pool: deadpool_postgres::Pool,
     /// A pool of somebody else's tells nobody what its connections are told.
-    pub(crate) beside: Option<(tokio_postgres::Config, Tls)>,
+    pub(crate) beside: Option<Hosts>,
 }
 
 impl Pool for Pooled {
@@ -27,10 +24,16 @@ impl Pool for Pooled {
         Box::pin(async {
             let object = self.pool.get().await.map_err(|error| match error {
                 PoolError::Backend(error) => failure(error),
+                PoolError::Timeout(_) if self.is_busy() => Failure::Busy,
                 other => Failure::Connection(other.into()),
             })?;
             Ok(Box::new(Held(object)) as Box<dyn Connection>)
         })
+    }
+
+    fn is_busy(&self) -> bool {
+        let status = self.pool.status();
+        status.size >= status.max_size && status.available == 0
     }
 
     fn listen<'a>(
@@ -38,19 +41,11 @@ impl Pool for Pooled {
         channel: &'a str,
     ) -> BoxFuture<'a, Result<Option<Box<dyn Listener>>, Failure>> {
         Box::pin(async move {
-            let Some((config, tls)) = &self.beside else {
+            let Some(hosts) = &self.beside else {
                 return Ok(None);
             };
-            let (client, mut connection) = config.connect(tls.clone()).await.map_err(failure)?;
             let (tell, told) = mpsc::channel(16);
-            let task = tokio::spawn(async move {
-                while let Some(Ok(message)) = poll_fn(|cx| connection.poll_message(cx)).await {
-                    if let AsyncMessage::Notification(notification) = message {
-                        // Full: something is being told anyway.
-                        let _ = tell.try_send(notification.payload().to_owned());
-                    }
-                }
-            });
+            let (client, task) = hosts.listen(tell).await.map_err(failure)?;
             let listener = Telling {
                 client,
                 told,
@@ -89,10 +84,25 @@ impl Connection for Held {
                 .queries
                 .iter()
                 .map(|(sql, params)| client.query_typed(sql, params));
+            let begin = async {
+                let Some(begin) = trip.begin else {
+                    return Ok(());
+                };
+                client.batch_execute(begin.sql).await?;
+                begin.done.notify_one();
+                Ok(())
+            };
+            let commit = if trip.commit { "COMMIT" } else { "" };
             // Each sends when it is first asked, which is in this order. All answers are waited
             // for: the first failure is the reason, the others follow from it.
-            let (first, answers, last) =
-                tokio::join!(biased; batch(trip.first), join_all(queries), batch(trip.last));
+            let (begun, first, answers, last) = tokio::join!(
+                biased;
+                begin,
+                batch(trip.first),
+                join_all(queries),
+                batch(commit),
+            );
+            begun.map_err(failure)?;
             first.map_err(failure)?;
             let mut all = Vec::with_capacity(answers.len());
             for rows in answers {
@@ -102,6 +112,10 @@ impl Connection for Held {
             last.map_err(failure)?;
             Ok(all)
         })
+    }
+
+    fn roll_back(&mut self) -> BoxFuture<'_, Result<(), Failure>> {
+        Box::pin(async { self.0.batch_execute("ROLLBACK").await.map_err(failure) })
     }
 
     fn discard(self: Box<Self>) {
@@ -219,6 +233,7 @@ fn failure(error: tokio_postgres::Error) -> Failure {
         Some(server) => Failure::Server {
             code: server.code().code().to_owned(),
             message: server.message().to_owned(),
+            constraint: server.constraint().map(str::to_owned),
         },
         None => Failure::Connection(error.into()),
     }

@@ -3,11 +3,16 @@
 use std::{error::Error, time::Duration};
 
 use sqlx::{
-    Arguments, AssertSqlSafe, Encode, PgConnection, PgPool, Postgres, Row as _, ValueRef,
+    Arguments, AssertSqlSafe, Connection as _, Encode, PgConnection, PgPool, Postgres, Row as _,
+    ValueRef,
     encode::IsNull,
     pool::PoolConnection,
-    postgres::{PgArgumentBuffer, PgArguments, PgListener, PgRow, PgTypeInfo, types::Oid},
+    postgres::{
+        PgArgumentBuffer, PgArguments, PgListener, PgRow, PgTransactionManager, PgTypeInfo,
+        types::Oid,
+    },
 };
+use sqlx_core::transaction::TransactionManager;
 use tokio_postgres::types::{self, private::BytesMut};
 use tower_webhooks_inbox::{BoxFuture, Work};
 
@@ -21,9 +26,17 @@ pub(crate) struct SqlxPool(pub(crate) PgPool);
 impl Pool for SqlxPool {
     fn connection(&self) -> BoxFuture<'_, Result<Box<dyn Connection>, Failure>> {
         Box::pin(async {
-            let connection = self.0.acquire().await.map_err(failure)?;
+            let connection = self.0.acquire().await.map_err(|error| match error {
+                sqlx::Error::PoolTimedOut if self.is_busy() => Failure::Busy,
+                other => failure(other),
+            })?;
             Ok(Box::new(Held(connection)) as Box<dyn Connection>)
         })
+    }
+
+    fn is_busy(&self) -> bool {
+        let most = self.0.options().get_max_connections();
+        self.0.size() >= most && self.0.num_idle() == 0
     }
 
     fn listen<'a>(
@@ -54,15 +67,22 @@ impl Connection for Held {
         Box::pin(async move {
             let answers = self.ask(trip).await;
             // Also after a failure, as where all is sent at once: a commit then takes back.
-            let last = self.batch(trip.last).await;
+            let last = match trip.commit {
+                true => self.commit().await,
+                false => Ok(()),
+            };
             let answers = answers?;
             last?;
             Ok(answers)
         })
     }
 
-    fn discard(mut self: Box<Self>) {
-        self.0.close_on_drop();
+    fn roll_back(&mut self) -> BoxFuture<'_, Result<(), Failure>> {
+        Box::pin(async { roll_back(&mut self.0).await.map_err(failure) })
+    }
+
+    fn discard(self: Box<Self>) {
+        close(self.0);
     }
 
     fn into_work(self: Box<Self>, mark: String) -> Work {
@@ -75,6 +95,13 @@ impl Connection for Held {
 
 impl Held {
     async fn ask(&mut self, trip: Trip<'_>) -> Result<Vec<Vec<Row>>, Failure> {
+        if let Some(begin) = trip.begin {
+            let statements = AssertSqlSafe(begin.sql.to_owned());
+            let begun = self.0.begin_with(statements).await.map_err(failure)?;
+            // Otherwise it would be rolled back when it is dropped, which is here.
+            std::mem::forget(begun);
+            begin.done.notify_one();
+        }
         self.batch(trip.first).await?;
         let mut answers = Vec::with_capacity(trip.queries.len());
         for (sql, params) in trip.queries {
@@ -102,6 +129,43 @@ impl Held {
         }
         Ok(())
     }
+
+    async fn commit(&mut self) -> Result<(), Failure> {
+        let committed = commit(&mut self.0).await.map_err(failure);
+        if let Err(Failure::Server { .. }) = committed {
+            // The server has taken it back; sqlx still believes that it is open.
+            roll_back(&mut self.0).await.map_err(failure)?;
+        }
+        committed
+    }
+}
+
+/// Commits what was begun by sqlx, and whatever was begun within it and forgotten.
+///
+/// By sqlx's own means, as it was begun: it counts how deep a connection is in
+/// transactions. Were that 0 in ours, a handler's `begin` would send `BEGIN` and his
+/// `commit` would commit ours; were it 1 after ours, the next user's `begin` would
+/// send `SAVEPOINT`.
+async fn commit(connection: &mut PgConnection) -> Result<(), sqlx::Error> {
+    while PgTransactionManager::get_transaction_depth(connection) > 0 {
+        PgTransactionManager::commit(connection).await?;
+    }
+    Ok(())
+}
+
+/// Takes back what was begun by sqlx.
+async fn roll_back(connection: &mut PgConnection) -> Result<(), sqlx::Error> {
+    while PgTransactionManager::get_transaction_depth(connection) > 0 {
+        PgTransactionManager::rollback(connection).await?;
+    }
+    Ok(())
+}
+
+/// Closes a connection at once, so that its pool may make another. `close_on_drop`
+/// would do it in the background, which may be ending; `leak` would leave the pool
+/// one less for good.
+fn close(connection: PoolConnection<Postgres>) {
+    drop(connection.detach());
 }
 
 /// A connection in a transaction. Dropped, the transaction is rolled back before
@@ -141,7 +205,7 @@ impl Drop for SqlxWork {
                 return;
             };
             // Behind whatever the handler had sent when it was stopped.
-            let rollback = sqlx::raw_sql("ROLLBACK").execute(&mut **connection);
+            let rollback = roll_back(connection);
             if matches!(tokio::time::timeout(ROLLBACK, rollback).await, Ok(Ok(_))) {
                 // Back to its pool.
                 dirty.0.take();
@@ -155,9 +219,9 @@ struct Dirty(Option<PoolConnection<Postgres>>);
 
 impl Drop for Dirty {
     fn drop(&mut self) {
-        // Dropped outside its pool: that would close it in the background, which may
-        // be ending.
-        drop(self.0.take().map(PoolConnection::leak));
+        if let Some(connection) = self.0.take() {
+            close(connection);
+        }
     }
 }
 
@@ -217,6 +281,7 @@ fn failure(error: sqlx::Error) -> Failure {
         Some(server) => Failure::Server {
             code: server.code().unwrap_or_default().into_owned(),
             message: server.message().to_owned(),
+            constraint: server.constraint().map(str::to_owned),
         },
         None => Failure::Connection(error.into()),
     }

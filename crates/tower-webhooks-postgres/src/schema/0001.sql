@@ -15,6 +15,7 @@ CREATE TABLE event (
     received_at  timestamptz NOT NULL,
     stored_at    timestamptz NOT NULL,
     secret_label text,
+    payload_label text,
     suppressed   bigint      NOT NULL DEFAULT 0,
     erased       boolean     NOT NULL DEFAULT false,
     by_body      boolean     NOT NULL,
@@ -174,6 +175,15 @@ BEGIN
     SELECT endpoint, line INTO found_endpoint, found_line
     FROM job WHERE seq = job_seq AND handler = job_handler;
     IF found_line IS NOT NULL THEN
+        -- The next of the line may have been stored after this transaction's snapshot: nobody
+        -- else would give it the turn.
+        IF current_setting('transaction_isolation') NOT IN ('read committed', 'read uncommitted')
+        THEN
+            RAISE EXCEPTION 'a job of an ordering key is completed in READ COMMITTED only, not in %',
+                upper(current_setting('transaction_isolation'))
+                USING ERRCODE = 'invalid_transaction_state',
+                HINT = 'Begin the transaction with ISOLATION LEVEL READ COMMITTED.';
+        END IF;
         PERFORM pg_advisory_xact_lock(line_lock(found_endpoint, job_handler, found_line));
     END IF;
     UPDATE job SET state = 'done', due_at = NULL, ended_at = statement_timestamp()

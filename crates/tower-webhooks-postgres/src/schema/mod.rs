@@ -134,22 +134,34 @@ pub(crate) async fn found(database: &Database) -> Result<u32, OpenError> {
     let read = async {
         let mut session = database.read().await?;
         let found = async {
+            let encoding = session.first("SHOW server_encoding", &[]).await?;
+            let encoding = encoding.map(|row| row.get::<String>(0)).transpose()?;
+            if let Some(other) = encoding.filter(|encoding| encoding != "UTF8") {
+                return Ok(Err(other));
+            }
             let found = version(&mut session, schema).await?.unwrap_or(0);
             let refused = found > NEWEST && !runs_on(&mut session, schema).await?;
-            Ok((found, refused))
+            Ok(Ok((found, refused)))
         };
         let found = found.await;
         session.end(found).await
     };
     let failed = |failure| OpenError::unavailable(format!("read schema `{schema}`"), failure);
     match read.await.map_err(failed)? {
-        (version, true) => {
+        Err(encoding) => Err(OpenError::new(
+            OpenErrorKind::Url,
+            format!(
+                "the database is encoded in {encoding}, and an inbox holds any text that a \
+                 provider sends: make one with ENCODING 'UTF8'"
+            ),
+        )),
+        Ok((version, true)) => {
             let why = format!(
                 "has version {version}, which a later release made; this one knows up to {NEWEST}"
             );
             Err(refusal(schema, &why))
         }
-        (version, false) => Ok(version),
+        Ok((version, false)) => Ok(version),
     }
 }
 

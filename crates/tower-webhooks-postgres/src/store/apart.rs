@@ -8,7 +8,7 @@ use super::{After, Result, Transaction};
 use crate::{
     error::Failure,
     schema::SchemaName,
-    session::{MARK, Session},
+    session::{IDLE, MARK, ROLE, Session},
 };
 
 /// Settles the job and commits what the handler wrote, or neither.
@@ -46,18 +46,17 @@ async fn settle_within(
     mark: &str,
     settle: &Settle,
 ) -> Result<(SettleResult, After)> {
-    let before = session
-        .first(
-            &format!("SELECT current_setting('{MARK}', true), current_setting('search_path')"),
-            &[],
-        )
-        .await?;
-    let (found, path) = match &before {
-        Some(row) => (
-            row.get::<Option<&str>>(0)?,
-            row.get::<Option<&str>>(1)?.unwrap_or_default(),
-        ),
-        None => (None, ""),
+    let settings = format!(
+        "SELECT current_setting('{MARK}', true), current_setting('search_path'),
+             current_setting('role'), current_setting('lock_timeout')"
+    );
+    let before = session.first(&settings, &[]).await?;
+    let (found, path, role, lock) = {
+        let setting = |at| match &before {
+            Some(row) => row.get::<Option<&str>>(at),
+            None => Ok(None),
+        };
+        (setting(0)?, setting(1)?, setting(2)?, setting(3)?)
     };
     if found != Some(mark) {
         let reason = Text::from_static(
@@ -65,24 +64,40 @@ async fn settle_within(
         );
         return Ok((SettleResult::WorkRefused(reason), After::default()));
     }
+    let limit = session.limit().as_millis().max(1);
+    // A lock may be another job's of a line that shares it, whose commit waits for locks of its
+    // own. And whoever vanishes from here on must not keep the job's row.
     session
         .batch(&format!(
-            "SET LOCAL search_path = {}, pg_temp",
-            schema.quoted()
+            "SELECT set_config('role', current_setting('{ROLE}'), true),
+                 set_config('search_path', '{schema}, pg_temp', true),
+                 set_config('lock_timeout', '{limit}', true),
+                 set_config('{IDLE}', '{limit}', true)",
+            schema = schema.quoted(),
         ))
         .await?;
     let mut transaction = Transaction::new(session, schema);
     let lines = transaction.lines_of_settle(settle).await?;
     transaction.lock_lines(&lines).await?;
+    // Waited for, unlike in a batch: its worker may be extending its lease at this moment, and
+    // what the handler wrote cannot be settled again.
+    transaction.lock_job(&settle.key).await?;
     let result = transaction.settle(settle).await?;
     transaction.call_next().await?;
     let after = transaction.finish();
     session.flush().await?;
-    // What the commit triggers is the handler's, and finds its tables as he does.
+    // What the commit triggers is the handler's: it finds its tables, may do what he may, and
+    // waits for their locks as he does.
     session
         .run(
-            "SELECT set_config('search_path', $1, true)",
-            &[(&path, Type::TEXT)],
+            "SELECT set_config('search_path', coalesce($1, ''), true),
+                 set_config('lock_timeout', coalesce($3, '0'), true),
+                 set_config('role', coalesce($2, 'none'), true)",
+            &[
+                (&path, Type::TEXT),
+                (&role, Type::TEXT),
+                (&lock, Type::TEXT),
+            ],
         )
         .await?;
     Ok((result, after))

@@ -81,7 +81,7 @@ impl Transaction<'_> {
         };
         for row in rows {
             let (endpoint, handler) = (rows::text(row, 1)?, rows::text(row, 2)?);
-            let state = |at| rows::job_state(row.get(at)?).ok_or_else(|| rows::odd(at));
+            let state = |at| JobState::from_name(row.get(at)?).ok_or_else(|| rows::odd(at));
             let (was, is) = (state(5)?, state(6)?);
             self.tally.job(&endpoint, &handler, was, -1);
             self.tally.job(&endpoint, &handler, is, 1);

@@ -5,10 +5,7 @@ use std::time::SystemTime;
 use tokio_postgres::types::{ToSql, Type};
 use tower_webhooks_inbox::{EventState, Filter, JobState, Page, Pattern};
 
-use super::{
-    column, limit,
-    rows::{event_state_name, job_state_name},
-};
+use super::{column, limit};
 use crate::{driver::Param, time::storable};
 
 /// A value of a `$`.
@@ -56,7 +53,7 @@ impl Condition {
             condition.add_pattern(pattern);
         }
         if let Some(state) = filter.state {
-            let name = event_state_name(state).to_owned();
+            let name = state.as_str().to_owned();
             condition.add("e.state = ?", Value::Text(name));
             if state != EventState::Routed {
                 // Says to PostgreSQL that the index of what is odd will do.
@@ -80,7 +77,7 @@ impl Condition {
         let mut jobs = "SELECT seq FROM job WHERE true".to_owned();
         if let Some(state) = filter.job_state {
             // Written out, so that PostgreSQL sees which index will do.
-            jobs.push_str(&format!(" AND state = '{}'", job_state_name(state)));
+            jobs.push_str(&format!(" AND state = '{}'", state.as_str()));
             if state != JobState::Done {
                 jobs.push_str(" AND state <> 'done'");
             }

@@ -4,14 +4,13 @@ use std::collections::{BTreeMap, HashMap};
 
 use tokio_postgres::types::{ToSql, Type};
 use tower_webhooks_core::Text;
-use tower_webhooks_inbox::{EventState, JobState, NewEvent, Ordering};
+use tower_webhooks_inbox::{EventState, JobState, NewEvent, Ordering, headers_to_json};
 
 use super::{
     Result, Transaction,
     events::Incoming,
     limit,
     lines::{Line, line_of},
-    rows::{event_state_name, headers_json},
 };
 use crate::{
     driver::{Row, SharedBytes, SharedText},
@@ -87,7 +86,7 @@ impl Transaction<'_> {
             state,
             by_body,
             sha256: incoming.sha256,
-            headers: headers_json(&event.headers),
+            headers: headers_to_json(&event.headers),
             event: event.clone(),
         });
         Ok(seq)
@@ -180,7 +179,7 @@ impl Transaction<'_> {
                 of(&events, Type::TEXT_ARRAY, |e| text(&e.event.endpoint)),
                 of(&events, Type::TEXT_ARRAY, |e| maybe(&e.event.tenant)),
                 of(&events, Type::TEXT_ARRAY, |e| text(&e.key)),
-                of(&events, Type::TEXT_ARRAY, |e| event_state_name(e.state)),
+                of(&events, Type::TEXT_ARRAY, |e| e.state.as_str()),
                 of(&events, Type::TEXT_ARRAY, |e| maybe(&e.event.id)),
                 of(&events, Type::BOOL_ARRAY, |e| e.event.id_signed),
                 of(&events, Type::TEXT_ARRAY, |e| maybe(&e.event.event_type)),
@@ -207,6 +206,7 @@ impl Transaction<'_> {
                 of(jobs, Type::TEXT_ARRAY, |job| job.line.clone()),
                 of(&replies, Type::INT8_ARRAY, |reply| *reply.0),
                 of(&replies, Type::INT8_ARRAY, |reply| micros(*reply.1)),
+                of(&events, Type::TEXT_ARRAY, |e| maybe(&e.event.payload_label)),
             ],
         );
     }
@@ -280,10 +280,10 @@ const STORE: &str = "WITH body AS (
     )
     INSERT INTO event (seq, endpoint, tenant, key, state, id, id_signed, event_type, ordering_key,
         unusable, occurred_at, received_at, stored_at, secret_label, by_body, body_sha256,
-        body_bytes)
+        body_bytes, payload_label)
     SELECT q.seq, q.endpoint, q.tenant, q.key, q.state, q.id, q.id_signed, q.event_type,
         q.ordering_key, q.unusable, q.occurred_at, q.received_at, statement_timestamp(),
-        q.secret_label, q.by_body, q.body_sha256, q.body_bytes
-    FROM unnest($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)
+        q.secret_label, q.by_body, q.body_sha256, q.body_bytes, q.payload_label
+    FROM unnest($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $26)
         AS q(seq, endpoint, tenant, key, state, id, id_signed, event_type, ordering_key, unusable,
-            occurred_at, received_at, secret_label, by_body, body_sha256, body_bytes)";
+            occurred_at, received_at, secret_label, by_body, body_sha256, body_bytes, payload_label)";

@@ -6,12 +6,7 @@ use tokio_postgres::types::Type;
 use tower_webhooks_core::Text;
 use tower_webhooks_inbox::{EventSeq, Extend, JobKey, JobState, Settle, SettleResult, Settlement};
 
-use super::{
-    Result, Transaction, column,
-    lines::Line,
-    rows::{self, job_state_name},
-    seq_of, unsigned,
-};
+use super::{Result, Transaction, column, lines::Line, rows, seq_of, unsigned};
 use crate::{
     driver::{Param, Query, Row},
     time::micros,
@@ -80,10 +75,7 @@ impl<'a> Settling<'a> {
         let endings: Vec<_> = leases.clone().map(|one| Ending::of(&one.outcome)).collect();
         Self {
             columns: Columns::of(leases.map(|one| (&one.key, one.token))),
-            states: endings
-                .iter()
-                .map(|end| job_state_name(end.state))
-                .collect(),
+            states: endings.iter().map(|end| end.state.as_str()).collect(),
             waits: endings.iter().map(|end| micros(end.wait)).collect(),
             backs: endings.iter().map(|end| end.back).collect(),
             errors: endings.iter().map(|end| end.error).collect(),
@@ -128,6 +120,17 @@ impl Transaction<'_> {
         Ok((Settling::new(settles, plain), results))
     }
 
+    /// Waits for whoever else has the job's row.
+    pub(super) async fn lock_job(&mut self, key: &JobKey) -> Result<()> {
+        let lock = "SELECT FROM job WHERE seq = $1 AND handler = $2 FOR UPDATE";
+        let handler = key.handler.as_str();
+        let params = [
+            (&column(key.seq) as _, Type::INT8),
+            (&handler as _, Type::TEXT),
+        ];
+        self.db.run(lock, &params).await
+    }
+
     /// Notes what was settled.
     pub(super) fn settled(
         &mut self,
@@ -143,6 +146,10 @@ impl Transaction<'_> {
             let (Some(result), Some(settle)) = (results.get_mut(place), settles.get(place)) else {
                 continue;
             };
+            if !row.get::<bool>(6)? {
+                *result = SettleResult::Busy;
+                continue;
+            }
             *result = SettleResult::Settled;
             let ending = Ending::of(&settle.outcome);
             self.count_settled(&rows::text(row, 3)?, &settle.key.handler, &ending);
@@ -252,13 +259,30 @@ pub(super) const EXTEND: &str = "UPDATE job
     WHERE job.ctid = free.lies
     RETURNING job.seq, job.handler, job.token";
 
-const SETTLE: &str = "UPDATE job SET state = q.state,
-        due_at = CASE WHEN q.state = 'pending'
-            THEN statement_timestamp() + q.wait * interval '1 microsecond' END,
-        attempts = greatest(job.attempts - q.back, 0),
-        last_error = coalesce(q.error, job.last_error),
-        ended_at = CASE WHEN q.state <> 'pending' THEN statement_timestamp() END
-    FROM unnest($1, $2, $3, $4, $5, $6, $7) AS q(seq, handler, token, state, wait, back, error)
-    WHERE job.seq = q.seq AND job.handler = q.handler AND job.token = q.token
+/// Leases that end. Waits for nobody, as [`EXTEND`]: a handler's commit that its worker has
+/// given up may hold a row for long. What is held by somebody else, or has moved at this
+/// very moment, is told apart by the last column.
+const SETTLE: &str = "WITH asked AS (
+        SELECT * FROM unnest($1, $2, $3, $4, $5, $6, $7)
+            AS q(seq, handler, token, state, wait, back, error)
+    ), free AS MATERIALIZED (
+        SELECT job.ctid AS lies, q.* FROM asked AS q
+        JOIN job ON job.seq = q.seq AND job.handler = q.handler AND job.token = q.token
+            AND job.state = 'running'
+        FOR UPDATE OF job SKIP LOCKED
+    ), settled AS (
+        UPDATE job SET state = q.state,
+            due_at = CASE WHEN q.state = 'pending'
+                THEN statement_timestamp() + q.wait * interval '1 microsecond' END,
+            attempts = greatest(job.attempts - q.back, 0),
+            last_error = coalesce(q.error, job.last_error),
+            ended_at = CASE WHEN q.state <> 'pending' THEN statement_timestamp() END
+        FROM free AS q WHERE job.ctid = q.lies
+        RETURNING job.seq, job.handler
+    )
+    SELECT job.seq, job.handler, job.token, job.endpoint, job.handler, job.line,
+        settled.seq IS NOT NULL
+    FROM asked AS q
+    JOIN job ON job.seq = q.seq AND job.handler = q.handler AND job.token = q.token
         AND job.state = 'running'
-    RETURNING job.seq, job.handler, job.token, job.endpoint, job.handler, job.line";
+    LEFT JOIN settled ON settled.seq = job.seq AND settled.handler = job.handler";

@@ -35,7 +35,7 @@ mod tally;
 mod tests;
 mod work;
 
-use tower_webhooks_inbox::{Applied, Batch, EventSeq};
+use tower_webhooks_inbox::{Applied, Batch, EventSeq, Replayed, Selection};
 
 pub(crate) use self::{
     apart::complete,
@@ -98,20 +98,12 @@ pub(crate) async fn apply(database: &Database, batch: &Batch) -> Result<(Applied
     };
     let (mut applied, taken, after) = match applied.await {
         Ok(applied) => applied,
-        Err(failure) => return session.end(Err(failure)).await.map_err(raced),
+        Err(failure) => return session.end(Err(failure)).await.map_err(Failure::raced),
     };
-    let asked: Vec<_> = taken.query().into_iter().collect();
-    let mut answers = session.commit(&asked).await.map_err(raced)?;
+    let events: Vec<_> = taken.query().into_iter().collect();
+    let mut answers = session.commit(&events).await.map_err(Failure::raced)?;
     applied.claimed = taken.leased(&answers.pop().unwrap_or_default());
     Ok((applied, after))
-}
-
-/// A key that another process has stored since it was looked for.
-fn raced(failure: Failure) -> Failure {
-    match failure.code() {
-        "23505" => Failure::Raced,
-        _ => failure,
-    }
 }
 
 /// Does something else that writes in a transaction of its own, one process at a
@@ -122,6 +114,16 @@ pub(crate) async fn operate<'a>(
 ) -> Result<Transaction<'a>> {
     session.batch(&locks::operate(database.schema())).await?;
     Ok(Transaction::new(session, database.schema()))
+}
+
+/// What a replay would do: reads, and so waits for nobody.
+pub(crate) async fn dry_run(
+    database: &Database,
+    session: &mut Session,
+    selection: &Selection,
+) -> Result<Replayed> {
+    let mut transaction = Transaction::new(session, database.schema());
+    transaction.replay(selection).await
 }
 
 impl<'a> Transaction<'a> {
@@ -166,9 +168,7 @@ impl<'a> Transaction<'a> {
                 .push(self.reserve(event, reserve.hold).await?);
         }
         self.store_fresh();
-        for reply in &batch.replies {
-            applied.replies.push(self.record(reply).await?);
-        }
+        applied.replies = self.record_all(&batch.replies).await?;
         let worked = self.work(batch, in_line).await?;
         let Worked {
             settles,

@@ -5,8 +5,8 @@ use std::{collections::HashMap, sync::Arc, time::Duration};
 use tokio_postgres::types::Type;
 use tower_webhooks_core::Text;
 use tower_webhooks_inbox::{
-    Durability, EventRecord, EventSeq, Filter, HandlerStats, JobRecord, JobState, Listing, Page,
-    Stats, StoredEvent, Want,
+    Durability, EventRecord, EventSeq, EventState, Filter, HandlerStats, JobRecord, JobState,
+    Listing, Page, Stats, StoredEvent, Want,
 };
 
 use super::{
@@ -109,6 +109,11 @@ pub(crate) async fn stats(session: &mut Session) -> Result<(Stats, u64)> {
         .and_then(|row| row.get::<Option<i64>>(0).transpose())
         .transpose()?
         .map(from_micros);
+    let newest = session.first(NEWEST, &[]).await?;
+    stats.newest_event = newest
+        .and_then(|row| row.get::<Option<i64>>(0).transpose())
+        .transpose()?
+        .map(from_micros);
     let undecided = session
         .first("SELECT count(*) FROM reply WHERE status IS NULL", &[])
         .await?;
@@ -134,13 +139,13 @@ fn count(stats: &mut Stats, row: &Row) -> Result<()> {
     let number = unsigned(row.get(4)?);
     match row.get(0)? {
         "event" => {
-            if let Some(state) = rows::event_state(row.get(3)?) {
+            if let Some(state) = EventState::from_name(row.get(3)?) {
                 stats.events.insert(state, number);
             }
         }
         "held_bytes" => stats.held_bytes = number,
         _ => {
-            let Some(state) = rows::job_state(row.get(3)?) else {
+            let Some(state) = JobState::from_name(row.get(3)?) else {
                 return Ok(());
             };
             let of = handler(stats, &rows::text(row, 1)?, &rows::text(row, 2)?);
@@ -193,8 +198,12 @@ pub(crate) async fn check(session: &mut Session) -> Result<Durability> {
     if unlogged > 0 {
         description.push_str(&format!(", {unlogged} tables not logged"));
     }
-    Ok(Durability::new(durable, description))
+    let answers_within = session.begin_limit().saturating_add(COMMITS);
+    Ok(Durability::new(durable, description).with_answers_within(answers_within))
 }
+
+/// What a batch takes at most, once it has begun, while the server is well.
+const COMMITS: Duration = Duration::from_millis(400);
 
 pub(super) const NEXT_DUE: &str = "SELECT
         (extract(epoch FROM d.due_at - statement_timestamp()) * 1000000)::bigint
@@ -211,6 +220,10 @@ pub(super) const OLDEST_PENDING: &str = "SELECT
     FROM event WHERE seq = (
         SELECT seq FROM job WHERE state = 'pending' AND state <> 'done' ORDER BY seq LIMIT 1
     )";
+
+const NEWEST: &str = "SELECT
+        (extract(epoch FROM statement_timestamp() - max(stored_at)) * 1000000)::bigint
+    FROM event";
 
 const HANDLERS: &str = "SELECT endpoint, handler,
         (extract(epoch FROM statement_timestamp() - asked_at) * 1000000)::bigint

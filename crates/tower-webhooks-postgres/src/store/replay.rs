@@ -15,12 +15,28 @@ use super::{
     known::Scope,
     lines::{Line, line_of},
     operate::{cut, jobs_of},
-    rows::{self, SELECT_EVENTS, event_state_name},
+    rows::{self, SELECT_EVENTS},
     seq_of,
 };
 use crate::time::storable;
 
+/// An event that runs again: its jobs, as they were, and handlers that get one late.
+struct Again {
+    event: StoredEvent,
+    jobs: Vec<(Text, JobState)>,
+    late: Vec<Text>,
+}
+
+impl Again {
+    fn jobs(&self) -> impl Iterator<Item = (i64, &str, JobState)> {
+        let seq = column(self.event.seq);
+        let jobs = self.jobs.iter();
+        jobs.map(move |(handler, state)| (seq, handler.as_str(), *state))
+    }
+}
+
 impl Transaction<'_> {
+    /// Changes nothing, and takes no lock, if it is a dry run.
     pub(crate) async fn replay(&mut self, selection: &Selection) -> Result<Replayed> {
         self.load_routes().await?;
         let page = selection.page;
@@ -38,37 +54,52 @@ impl Transaction<'_> {
         let sql = format!("{SELECT_EVENTS} WHERE e.seq = ANY($1) ORDER BY e.seq");
         let events = self.db.query(&sql, &[(&chosen, Type::INT8_ARRAY)]).await?;
         let events = events.iter().map(rows::event).collect::<Result<Vec<_>>>()?;
-        let mut lines = self.lines_of_jobs(&chosen).await?;
-        for event in &events {
-            lines.extend(self.possible_lines(event, event.ordering_key.as_deref()));
-            let readings = selection.readings.iter();
-            for reading in readings.filter(|reading| reading.seq == event.seq) {
-                lines.extend(self.possible_lines(event, reading.ordering_key.as_deref()));
-            }
+        if !selection.dry_run {
+            self.lock_replayed(&chosen, &events, &selection.readings)
+                .await?;
         }
-        self.lock_lines(&lines).await?;
         let mut jobs = jobs_of(self.db, &chosen).await?;
         let held = self.held_bodies(&chosen).await?;
+        let mut all = Vec::new();
         for event in events {
             let seq = column(event.seq);
             let jobs = jobs.remove(&seq).unwrap_or_default();
             let held = held.contains(&seq);
-            self.replay_event(event, held, &jobs, selection, &mut replayed)
-                .await?;
+            let again = self.replay_event(event, held, jobs, selection, &mut replayed);
+            all.extend(again.await?);
         }
+        self.run_again(all, &mut replayed).await?;
         self.store_fresh();
         self.call_next().await?;
         Ok(replayed)
     }
 
+    /// Locks the lines that the jobs of these events stand in, or may come to stand in.
+    async fn lock_replayed(
+        &mut self,
+        chosen: &[i64],
+        events: &[StoredEvent],
+        readings: &[Reading],
+    ) -> Result<()> {
+        let mut lines = self.lines_of_jobs(chosen).await?;
+        for event in events {
+            lines.extend(self.possible_lines(event, event.ordering_key.as_deref()));
+            for reading in readings.iter().filter(|reading| reading.seq == event.seq) {
+                lines.extend(self.possible_lines(event, reading.ordering_key.as_deref()));
+            }
+        }
+        self.lock_lines(&lines).await
+    }
+
+    /// What is to run of an event; `None` if it stays as it is.
     async fn replay_event(
         &mut self,
         mut event: StoredEvent,
         held: bool,
-        jobs: &[JobRecord],
+        jobs: Vec<JobRecord>,
         selection: &Selection,
         replayed: &mut Replayed,
-    ) -> Result<()> {
+    ) -> Result<Option<Again>> {
         let seq = event.seq;
         let key = |handler: &Text| JobKey {
             seq,
@@ -78,22 +109,26 @@ impl Transaction<'_> {
             let done = jobs.iter().filter(|job| job.state == JobState::Done);
             replayed.done.extend(done.map(|job| key(&job.handler)));
             replayed.gone.push(seq);
-            return Ok(());
+            return Ok(None);
         }
         if event.state == EventState::Unusable {
             let Some(reading) = selection.readings.iter().find(|one| one.seq == seq) else {
                 replayed.unread.push(seq);
-                return Ok(());
+                return Ok(None);
             };
             self.read(&mut event, reading).await?;
             if !selection.dry_run {
                 self.replace(&event).await?;
             }
             if event.state == EventState::Conflict {
-                return Ok(());
+                return Ok(None);
             }
         }
 
+        let late = self.late_handlers(&event, &jobs, selection);
+        if jobs.is_empty() && late.is_empty() {
+            return Ok(None);
+        }
         let mut again = Vec::new();
         for job in jobs {
             if !selection.filter.matches_job(&job.handler, job.state) {
@@ -103,31 +138,20 @@ impl Transaction<'_> {
                 JobState::Done if !selection.done => replayed.done.push(key(&job.handler)),
                 JobState::Running => {}
                 JobState::Dead | JobState::Done | JobState::Pending => {
-                    again.push(job.handler.clone());
+                    again.push((job.handler, job.state));
                 }
             }
         }
-        again.extend(self.late_handlers(&event, jobs, selection));
         if selection.dry_run {
-            replayed.runs.extend(again.iter().map(key));
-            return Ok(());
+            let all = again.iter().map(|(handler, _)| handler).chain(&late);
+            replayed.runs.extend(all.map(key));
+            return Ok(None);
         }
-        for handler in &again {
-            let runs = match jobs.iter().find(|job| job.handler == *handler) {
-                Some(job) => self.run_again(&event, job).await?,
-                None => {
-                    self.add_late(&event, handler);
-                    true
-                }
-            };
-            if runs {
-                replayed.runs.push(key(handler));
-            }
-        }
-        if again.is_empty() && jobs.is_empty() {
-            return Ok(());
-        }
-        self.set_event_state(&event, EventState::Routed).await
+        Ok(Some(Again {
+            event,
+            jobs: again,
+            late,
+        }))
     }
 
     /// The lines that jobs made late would stand in by this key, whatever the event turns out to be.
@@ -174,49 +198,55 @@ impl Transaction<'_> {
         self.add_job(column(event.seq), &event.endpoint, handler, line);
     }
 
-    /// Makes a job pending and due, as soon as its line allows. False if a worker
-    /// has changed it since it was read.
-    async fn run_again(&mut self, event: &StoredEvent, job: &JobRecord) -> Result<bool> {
-        let state = rows::job_state_name(job.state);
-        let row = self
-            .db
-            .first(
-                "UPDATE job SET state = 'pending', ended_at = NULL, attempts = 0,
-                     earlier_attempts = earlier_attempts + attempts,
-                     due_at = CASE WHEN line IS NULL THEN statement_timestamp() END
-                 WHERE seq = $1 AND handler = $2 AND state = $3
-                 RETURNING endpoint, handler, line",
-                &[
-                    (&column(event.seq), Type::INT8),
-                    (&job.handler.as_str(), Type::TEXT),
-                    (&state, Type::TEXT),
-                ],
-            )
-            .await?;
-        let Some(row) = row else { return Ok(false) };
-        let (endpoint, handler) = (&event.endpoint, &job.handler);
-        self.tally.job(endpoint, handler, job.state, -1);
-        self.tally.job(endpoint, handler, JobState::Pending, 1);
-        self.tally.make_due();
-        self.calls.extend(Line::of_row(&row, 0)?);
-        Ok(true)
+    /// Makes jobs pending and due, as soon as their lines allow: but for those that a worker has
+    /// changed since they were read. In one statement, since the lines are locked meanwhile.
+    async fn run_again(&mut self, all: Vec<Again>, replayed: &mut Replayed) -> Result<()> {
+        let jobs = || all.iter().flat_map(Again::jobs);
+        let seqs: Vec<i64> = jobs().map(|(seq, _, _)| seq).collect();
+        let handlers: Vec<&str> = jobs().map(|(_, handler, _)| handler).collect();
+        let states: Vec<&str> = jobs().map(|(_, _, state)| state.as_str()).collect();
+        let params = [
+            (&seqs as _, Type::INT8_ARRAY),
+            (&handlers as _, Type::TEXT_ARRAY),
+            (&states as _, Type::TEXT_ARRAY),
+        ];
+        let mut runs = HashSet::new();
+        if !seqs.is_empty() {
+            for row in self.db.query(RUN_AGAIN, &params).await? {
+                self.calls.extend(Line::of_row(&row, 2)?);
+                runs.insert((row.get::<i64>(0)?, rows::text(&row, 1)?));
+            }
+        }
+        for one in all {
+            let Again { event, jobs, late } = one;
+            let seq = event.seq;
+            for (handler, was) in jobs {
+                if runs.contains(&(column(seq), handler.clone())) {
+                    self.tally.job(&event.endpoint, &handler, was, -1);
+                    self.tally
+                        .job(&event.endpoint, &handler, JobState::Pending, 1);
+                    self.tally.make_due();
+                    replayed.runs.push(JobKey { seq, handler });
+                }
+            }
+            for handler in late {
+                self.add_late(&event, &handler);
+                replayed.runs.push(JobKey { seq, handler });
+            }
+            self.make_routed(&event);
+        }
+        Ok(())
     }
 
-    async fn set_event_state(&mut self, event: &StoredEvent, to: EventState) -> Result<()> {
-        if event.state == to {
-            return Ok(());
+    fn make_routed(&mut self, event: &StoredEvent) {
+        if event.state == EventState::Routed {
+            return;
         }
         self.tally.event(event.state, -1);
-        self.tally.event(to, 1);
-        self.db
-            .run(
-                "UPDATE event SET state = $2 WHERE seq = $1",
-                &[
-                    (&column(event.seq), Type::INT8),
-                    (&event_state_name(to), Type::TEXT),
-                ],
-            )
-            .await
+        self.tally.event(EventState::Routed, 1);
+        let seq = column(event.seq);
+        let routed = "UPDATE event SET state = 'routed' WHERE seq = $1";
+        self.db.defer(routed, vec![(Box::new(seq), Type::INT8)]);
     }
 
     /// Makes of an unusable event what this reading says it is.
@@ -271,7 +301,7 @@ impl Transaction<'_> {
                 &[
                     (&column(event.seq), Type::INT8),
                     (&event.key.as_str(), Type::TEXT),
-                    (&event_state_name(event.state), Type::TEXT),
+                    (&event.state.as_str(), Type::TEXT),
                     (&event.id.as_deref(), Type::TEXT),
                     (&event.event_type.as_deref(), Type::TEXT),
                     (&event.occurred_at.map(storable), Type::TIMESTAMPTZ),
@@ -303,3 +333,10 @@ impl Transaction<'_> {
         rows.iter().map(|row| row.get(0)).collect()
     }
 }
+
+const RUN_AGAIN: &str = "UPDATE job SET state = 'pending', ended_at = NULL, attempts = 0,
+        earlier_attempts = earlier_attempts + attempts,
+        due_at = CASE WHEN line IS NULL THEN statement_timestamp() END
+    FROM unnest($1, $2, $3) AS q(seq, handler, state)
+    WHERE job.seq = q.seq AND job.handler = q.handler AND job.state = q.state
+    RETURNING job.seq, job.handler, job.endpoint, job.handler, job.line";

@@ -11,6 +11,7 @@ use super::{
     rows, seq_of, unsigned,
 };
 use crate::{
+    driver::Row,
     error::Failure,
     time::{from_micros, micros},
 };
@@ -30,11 +31,15 @@ impl Transaction<'_> {
                 Ok(Reserved::Conflict { seq: seq_of(seq) })
             }
             Match::Duplicate { seq, by_body } => {
-                self.count_duplicate(seq, by_body);
-                match self.fresh.state(seq) {
-                    Some(state) => Ok(self.reserve_fresh(seq, state, hold)),
-                    None => self.reserve_known(seq, hold).await,
+                let reserved = match self.fresh.state(seq) {
+                    Some(state) => self.reserve_fresh(seq, state, hold),
+                    None => self.reserve_known(seq, hold).await?,
+                };
+                // Who finds it in progress looks again, and is one delivery all the same.
+                if !matches!(reserved, Reserved::InProgress { .. }) {
+                    self.count_duplicate(seq, by_body);
                 }
+                Ok(reserved)
             }
             Match::New { key } => {
                 let event = incoming.event;
@@ -73,37 +78,38 @@ impl Transaction<'_> {
     }
 
     async fn reserve_known(&mut self, number: i64, hold: Duration) -> Result<Reserved> {
+        // Looked at first: to try to take it locks it even where somebody has it, and whoever
+        // waits for a reply looks every few milliseconds.
+        let known = self.db.first(LOOK, &[(&number, Type::INT8)]).await?;
+        if let Some(row) = known
+            && let Some(reserved) = standing(&row, number)?
+        {
+            return Ok(reserved);
+        }
+        let params = [(&number as _, Type::INT8), (&micros(hold) as _, Type::INT8)];
+        let taken = self.db.first(RESERVE, &params).await?;
+        // Pruned since it was found, or another process reserved it at this very moment.
+        let row = taken.ok_or(Failure::Raced)?;
+        let token = unsigned(row.get(0)?);
         let seq = seq_of(number);
-        let known = self
-            .db
-            .first(
-                RESERVE,
-                &[(&number, Type::INT8), (&micros(hold), Type::INT8)],
-            )
-            .await?;
-        // Pruned since it was found.
-        let Some(row) = known else {
-            return Err(Failure::Raced);
-        };
-        if rows::event_state(row.get(0)?) == Some(EventState::Conflict) {
-            return Ok(Reserved::Conflict { seq });
-        }
-        if let Some(token) = row.get::<Option<i64>>(1)? {
-            let token = unsigned(token);
-            return Ok(Reserved::Abandoned { seq, token });
-        }
-        if let Some(recorded) = rows::reply(&row, 3)? {
-            let reply = recorded.reply;
-            return Ok(Reserved::Recorded { seq, reply });
-        }
-        match row.get::<Option<i64>>(2)?.map(from_micros) {
-            Some(remaining) if !remaining.is_zero() => Ok(Reserved::InProgress { seq, remaining }),
-            // Another process reserved it at this very moment.
-            Some(_) | None => Err(Failure::Raced),
-        }
+        Ok(Reserved::Abandoned { seq, token })
     }
 
-    pub(super) async fn record(&mut self, record: &RecordReply) -> Result<Recorded> {
+    /// Records replies, in one order for all processes: of two that record the same ones, one
+    /// waits for the other, and never both.
+    pub(super) async fn record_all(&mut self, records: &[RecordReply]) -> Result<Vec<Recorded>> {
+        let mut order: Vec<usize> = (0..records.len()).collect();
+        order.sort_by_key(|place| records.get(*place).map(|record| record.seq));
+        let mut all = vec![Recorded::Lost; records.len()];
+        for place in order {
+            if let (Some(record), Some(recorded)) = (records.get(place), all.get_mut(place)) {
+                *recorded = self.record(record).await?;
+            }
+        }
+        Ok(all)
+    }
+
+    async fn record(&mut self, record: &RecordReply) -> Result<Recorded> {
         let Ok(token) = i64::try_from(record.token) else {
             return Ok(Recorded::Lost);
         };
@@ -148,18 +154,32 @@ impl Transaction<'_> {
     }
 }
 
-/// Takes the reservation if nobody has it, and tells how it stands if not. The
-/// event is locked, so that it is not pruned meanwhile.
-pub(super) const RESERVE: &str = "WITH taken AS (
-        INSERT INTO reply AS r (seq, token, held_until)
-        SELECT seq, 1, statement_timestamp() + $2 * interval '1 microsecond'
-        FROM (SELECT seq FROM event WHERE seq = $1 AND state <> 'conflict' FOR KEY SHARE) AS e
-        ON CONFLICT (seq) DO UPDATE SET token = r.token + 1, held_until = excluded.held_until
-        WHERE r.status IS NULL AND r.held_until <= statement_timestamp()
-        RETURNING token
-    )
-    SELECT e.state, taken.token,
+/// How a known event's reservation stands, unless it can be taken.
+fn standing(row: &Row, number: i64) -> Result<Option<Reserved>> {
+    let seq = seq_of(number);
+    if EventState::from_name(row.get(0)?) == Some(EventState::Conflict) {
+        return Ok(Some(Reserved::Conflict { seq }));
+    }
+    if let Some(recorded) = rows::reply(row, 2)? {
+        let reply = recorded.reply;
+        return Ok(Some(Reserved::Recorded { seq, reply }));
+    }
+    let remaining = row.get::<Option<i64>>(1)?.map(from_micros);
+    let remaining = remaining.filter(|remaining| !remaining.is_zero());
+    Ok(remaining.map(|remaining| Reserved::InProgress { seq, remaining }))
+}
+
+pub(super) const LOOK: &str = "SELECT e.state,
         (extract(epoch FROM r.held_until - statement_timestamp()) * 1000000)::bigint,
         r.status, r.content_type, r.body, r.decided_by, r.reason
-    FROM event AS e LEFT JOIN taken ON true LEFT JOIN reply AS r USING (seq)
+    FROM event AS e LEFT JOIN reply AS r USING (seq)
     WHERE e.seq = $1";
+
+/// Takes the reservation if nobody has it. The event is locked, so that it is not
+/// pruned meanwhile.
+pub(super) const RESERVE: &str = "INSERT INTO reply AS r (seq, token, held_until)
+    SELECT seq, 1, statement_timestamp() + $2 * interval '1 microsecond'
+    FROM (SELECT seq FROM event WHERE seq = $1 AND state <> 'conflict' FOR KEY SHARE) AS e
+    ON CONFLICT (seq) DO UPDATE SET token = r.token + 1, held_until = excluded.held_until
+    WHERE r.status IS NULL AND r.held_until <= statement_timestamp()
+    RETURNING token";

@@ -3,7 +3,7 @@
 use std::time::SystemTime;
 
 use tokio_postgres::types::Type;
-use tower_webhooks_inbox::{Erase, JobState, Pruned, Retention};
+use tower_webhooks_inbox::{Erase, EventState, JobState, Pruned, Retention};
 
 use super::{
     Result, Transaction, column, limit,
@@ -19,7 +19,8 @@ use crate::{
 /// `NOT EXISTS` is not: that gathers all that waits, for a few events.
 macro_rules! may_go {
     () => {
-        "(SELECT true FROM reply WHERE reply.seq = e.seq AND status IS NULL) IS NULL
+        "(SELECT true FROM reply WHERE reply.seq = e.seq AND status IS NULL
+                AND held_until > statement_timestamp()) IS NULL
             AND (e.erased OR (e.state <> 'unusable' AND (SELECT true FROM job
                 WHERE job.seq = e.seq AND job.state <> 'done' LIMIT 1) IS NULL))"
     };
@@ -176,7 +177,7 @@ impl Transaction<'_> {
             .await?;
         for row in &jobs {
             let (endpoint, handler) = (rows::text(row, 0)?, rows::text(row, 1)?);
-            let state = rows::job_state(row.get(2)?).ok_or_else(|| rows::odd(2))?;
+            let state = JobState::from_name(row.get(2)?).ok_or_else(|| rows::odd(2))?;
             self.tally
                 .job(&endpoint, &handler, state, -row.get::<i64>(3)?);
         }
@@ -189,7 +190,7 @@ impl Transaction<'_> {
             )
             .await?;
         for row in &events {
-            let state = rows::event_state(row.get(0)?).ok_or_else(|| rows::odd(0))?;
+            let state = EventState::from_name(row.get(0)?).ok_or_else(|| rows::odd(0))?;
             self.tally.event(state, -row.get::<i64>(1)?);
         }
         Ok(())
@@ -292,7 +293,7 @@ impl Transaction<'_> {
             .await?;
         for row in &jobs {
             let (endpoint, handler) = (rows::text(row, 0)?, rows::text(row, 1)?);
-            let state = rows::job_state(row.get(3)?).ok_or_else(|| rows::odd(3))?;
+            let state = JobState::from_name(row.get(3)?).ok_or_else(|| rows::odd(3))?;
             self.calls.extend(Line::of_row(row, 0)?);
             if matches!(state, JobState::Pending | JobState::Running) {
                 self.tally.job(&endpoint, &handler, state, -1);

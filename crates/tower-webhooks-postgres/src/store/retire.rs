@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use tokio_postgres::types::Type;
-use tower_webhooks_inbox::{EventState, Retire, Retired};
+use tower_webhooks_inbox::{EventState, JobState, Retire, Retired};
 
 use super::{
     Result, Transaction, limit,
@@ -62,7 +62,7 @@ impl Transaction<'_> {
             )
             .await?;
         for row in &deleted {
-            let state = rows::job_state(row.get(0)?).ok_or_else(|| rows::odd(0))?;
+            let state = JobState::from_name(row.get(0)?).ok_or_else(|| rows::odd(0))?;
             let jobs = row.get::<i64>(1)?;
             self.tally.job(&what.endpoint, &what.handler, state, -jobs);
             retired.jobs += usize::try_from(jobs).unwrap_or(0);

@@ -7,10 +7,7 @@ use tokio_postgres::types::{ToSql, Type};
 use tower_webhooks_core::Text;
 use tower_webhooks_inbox::{EventState, JobState};
 
-use super::{
-    After, Result, Transaction, locks,
-    rows::{event_state_name, job_state_name},
-};
+use super::{After, Result, Transaction, locks};
 use crate::session::Database;
 
 /// What is counted, and by how much it changed.
@@ -54,9 +51,9 @@ impl Tally {
         let events = self
             .events
             .iter()
-            .map(|(state, by)| ("event", "", "", event_state_name(*state), *by));
+            .map(|(state, by)| ("event", "", "", state.as_str(), *by));
         let jobs = self.jobs.iter().map(|((endpoint, handler, state), by)| {
-            let state = job_state_name(*state);
+            let state = state.as_str();
             ("job", endpoint.as_str(), handler.as_str(), state, *by)
         });
         let held = [("held_bytes", "", "", "", self.held_bytes)];
@@ -116,7 +113,11 @@ pub(crate) async fn fold(database: &Database) -> Result<()> {
     session.end(folded).await
 }
 
-const FOLD: &str = "WITH gone AS (DELETE FROM tally RETURNING *)
+/// As many as one statement does well: after a long pause there may be millions, and whoever comes
+/// next goes on.
+const FOLD: &str = "WITH gone AS (
+        DELETE FROM tally WHERE ctid = ANY (ARRAY(SELECT ctid FROM tally LIMIT 50000)) RETURNING *
+    )
     INSERT INTO tally (what, endpoint, handler, state, number)
     SELECT what, endpoint, handler, state, sum(number) FROM gone
     GROUP BY what, endpoint, handler, state

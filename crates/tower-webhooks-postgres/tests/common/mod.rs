@@ -24,6 +24,13 @@ pub(crate) fn url() -> String {
         .expect("TOWER_WEBHOOKS_POSTGRES: eval \"$(scripts/postgres start)\"")
 }
 
+/// A connection as `psql` has one.
+pub(crate) async fn shell(url: &str) -> Client {
+    let (client, connection) = tokio_postgres::connect(url, NoTls).await.unwrap();
+    tokio::spawn(connection);
+    client
+}
+
 /// A schema of its own, dropped with its test.
 pub(crate) struct Schema {
     pub(crate) name: String,
@@ -56,8 +63,7 @@ impl Schema {
 
     /// The tables as `psql` sees them.
     pub(crate) async fn shell(&self) -> Client {
-        let (client, connection) = tokio_postgres::connect(&self.url, NoTls).await.unwrap();
-        tokio::spawn(connection);
+        let client = shell(&self.url).await;
         let name = &self.name;
         client
             .batch_execute(&format!("SET search_path = {name}"))
@@ -192,11 +198,21 @@ pub(crate) fn done(job: &Leased, work: Option<Work>) -> Settle {
     }
 }
 
+/// As a worker does: what another claim looks at this moment is settled a moment later.
 pub(crate) async fn settle_all(inbox: &dyn Inbox, settles: Vec<Settle>) -> Vec<SettleResult> {
-    let batch = Batch {
-        settles,
-        ..Batch::default()
-    };
-    let applied: Applied = inbox.apply(batch).await.unwrap();
-    applied.settles
+    let mut results = vec![SettleResult::Busy; settles.len()];
+    while results.contains(&SettleResult::Busy) {
+        let busy = |place: &usize| results[*place] == SettleResult::Busy;
+        let places: Vec<usize> = (0..settles.len()).filter(busy).collect();
+        let batch = Batch {
+            settles: places.iter().map(|place| settles[*place].clone()).collect(),
+            ..Batch::default()
+        };
+        let applied: Applied = inbox.apply(batch).await.unwrap();
+        for (place, result) in places.into_iter().zip(applied.settles) {
+            results[place] = result;
+        }
+        tokio::time::sleep(Duration::from_millis(2)).await;
+    }
+    results
 }

@@ -36,6 +36,9 @@ pub struct Devdraft {
 }
 
 const BASE: &str = "https://api.devdraft.ai";
+
+const LOST: &str =
+    "it may have been created all the same: list shows whether it was, and getting it its secret";
 const PATH: [&str; 3] = ["api", "v0", "webhooks"];
 
 /// How many webhooks are asked for at a time.
@@ -186,7 +189,8 @@ impl ManagementApi for Devdraft {
             .client
             .hiding(wish.secret.as_ref())
             .call(Method::POST, &PATH, &[], Some(&body))
-            .await?;
+            .await
+            .map_err(|error: Error| error.advising(LOST))?;
         let knows_secret = wish.secret.is_some() || made.signing_secret.is_some();
         if knows_secret && (!wish.is_encrypted() || made.encryption_secret.is_some()) {
             return Ok(made.into());

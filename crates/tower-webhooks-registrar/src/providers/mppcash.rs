@@ -24,7 +24,8 @@ use crate::{
 /// # What is not documented
 ///
 /// Every other call, the rest of the answer, and the errors. The answer's `id`
-/// is passed on if there is one.
+/// is passed on if there is one. Where the answer is lost, so is the secret: the
+/// error says what to do.
 #[derive(Debug, Clone)]
 pub struct MppCash {
     client: ApiClient,
@@ -32,6 +33,9 @@ pub struct MppCash {
 }
 
 const BASE: &str = "https://api.mppcash.xyz";
+
+/// No call is documented that shows or deletes what may have been created.
+const LOST: &str = "it may have been created all the same, and its secret stood in that answer alone: have the provider delete it, and create it anew";
 
 settings!(MppCash);
 
@@ -96,7 +100,8 @@ impl ManagementApi for MppCash {
         let made: Created = self
             .client
             .call(Method::POST, &path, &[], Some(&body))
-            .await?;
+            .await
+            .map_err(|error: Error| error.advising(LOST))?;
         Ok(Registration {
             id: made.id,
             url: Some(wish.url.clone()),

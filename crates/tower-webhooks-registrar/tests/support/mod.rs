@@ -11,6 +11,14 @@ pub(crate) struct Listening {
     task: JoinHandle<()>,
 }
 
+impl Listening {
+    /// An address where nobody listens.
+    pub(crate) fn nobody(base: String) -> Self {
+        let task = tokio::spawn(async {});
+        Self { base, task }
+    }
+}
+
 impl Drop for Listening {
     fn drop(&mut self) {
         self.task.abort();

@@ -40,6 +40,7 @@ use tower_webhooks_core::providers::cryptomate::APPROVED;
 use super::{Caller, Refusal, fields::Fields, header_text, json as answer};
 use crate::{
     Application, Dispatch, NewRegistration, Outcome, Registration, Sandbox, State as How, Trigger,
+    newest::Newest,
 };
 
 /// The card that is known: its approval method is `WEBHOOK`.
@@ -62,9 +63,18 @@ pub(crate) fn router() -> Router<Sandbox> {
         .route("/cards/webhook/simulate/refund", post(refund))
 }
 
+/// How many bytes of purchases are remembered; the oldest are forgotten first.
+const MAX_PURCHASES_BYTES: usize = 1 << 20;
+
 /// What was paid with the card, company by company.
-#[derive(Debug, Default)]
-pub(crate) struct Till(Mutex<Vec<Purchase>>);
+#[derive(Debug)]
+pub(crate) struct Till(Mutex<Newest<Purchase>>);
+
+impl Default for Till {
+    fn default() -> Self {
+        Self(Mutex::new(Newest::new(MAX_PURCHASES_BYTES)))
+    }
+}
 
 #[derive(Debug, Clone)]
 struct Purchase {
@@ -75,7 +85,7 @@ struct Purchase {
 }
 
 impl Till {
-    fn lock(&self) -> MutexGuard<'_, Vec<Purchase>> {
+    fn lock(&self) -> MutexGuard<'_, Newest<Purchase>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -136,7 +146,8 @@ async fn authorize(State(sandbox): State<Sandbox>, headers: HeaderMap, body: Byt
         is_approved |= dispatch.is_some_and(|dispatch| approves(&dispatch));
     }
     if is_approved {
-        sandbox.inner.cryptomate.lock().push(purchase);
+        let bytes = purchase.company.len() + purchase.operation_id.len();
+        sandbox.inner.cryptomate.lock().push(purchase, bytes);
         return created();
     }
     finish(send(&sandbox, &purchase, "cards.declined.success").map(|_| created()))

@@ -40,6 +40,7 @@ use serde_json::json;
 use super::{Caller, Refusal, fields::Fields, header_text, json as answer};
 use crate::{
     Application, Limit, Sandbox, Trigger, TriggerError,
+    newest::Newest,
     text::{new_id, rfc_3339},
 };
 
@@ -53,9 +54,19 @@ pub(crate) fn router() -> Router<Sandbox> {
     Router::new().route("/partner/links", post(create))
 }
 
+/// How many bytes of links are remembered; the oldest are forgotten first, and their
+/// `referenceId` is free again.
+const MAX_LINKS_BYTES: usize = 4 << 20;
+
 /// The links that were made.
-#[derive(Debug, Default)]
-pub(crate) struct Links(Mutex<Vec<Link>>);
+#[derive(Debug)]
+pub(crate) struct Links(Mutex<Newest<Link>>);
+
+impl Default for Links {
+    fn default() -> Self {
+        Self(Mutex::new(Newest::new(MAX_LINKS_BYTES)))
+    }
+}
 
 #[derive(Debug)]
 struct Link {
@@ -76,7 +87,7 @@ impl Links {
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, Vec<Link>> {
+    fn lock(&self) -> MutexGuard<'_, Newest<Link>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -150,7 +161,10 @@ fn add(sandbox: &Sandbox, link: Link, now: SystemTime) -> Result<(), Refusal> {
             "there is an active link for this referenceId",
         ));
     }
-    links.push(link);
+    let texts = [&link.id, &link.application, &link.reference_id];
+    let texts = texts.into_iter().chain(&link.callback_url);
+    let bytes = texts.map(String::len).sum();
+    links.push(link, bytes);
     Ok(())
 }
 

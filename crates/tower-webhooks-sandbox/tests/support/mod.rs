@@ -149,6 +149,7 @@ pub(crate) async fn call(
     body: &str,
 ) -> (StatusCode, HeaderMap, Value) {
     let mut request = Request::builder().method(method).uri(path);
+    request = request.header("host", "127.0.0.1:4000");
     for (name, value) in headers {
         request = request.header(*name, *value);
     }

@@ -19,6 +19,7 @@ CREATE TABLE event (
     received_at  INTEGER NOT NULL,
     stored_at    INTEGER NOT NULL,
     secret_label TEXT,
+    payload_label TEXT,
     suppressed   INTEGER NOT NULL DEFAULT 0,
     erased       INTEGER NOT NULL DEFAULT 0,
     by_body      INTEGER NOT NULL,

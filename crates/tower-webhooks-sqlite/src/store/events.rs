@@ -5,15 +5,10 @@ use std::time::Duration;
 use tower_webhooks_core::Text;
 use tower_webhooks_inbox::{
     EventSeq, EventState, Inserted, JobState, NewEvent, Ordering, body_key, conflict_key,
-    repeat_key, unsigned_key,
+    headers_to_json, repeat_key, unsigned_key,
 };
 
-use super::{
-    Tx,
-    lines::line_of,
-    rows::{event_state_name, headers_json},
-    seq_of,
-};
+use super::{Tx, lines::line_of, seq_of};
 use crate::time::{micros, until};
 
 /// What a new event is to those that are known.
@@ -169,23 +164,23 @@ impl Tx<'_> {
         state: EventState,
     ) -> rusqlite::Result<i64> {
         let seq = self.next_seq();
-        let headers = headers_json(&event.headers);
+        let headers = headers_to_json(&event.headers);
         let by_body = state != EventState::Conflict
             && (event.id.is_none() || event.unusable.is_some() || !event.id_signed);
         let body_bytes = bytes(event.body.len());
         let mut statement = self.connection.prepare_cached(
             "INSERT INTO event (seq, endpoint, tenant, key, state, id, id_signed, event_type,
                  ordering_key, unusable, occurred_at, received_at, stored_at, secret_label,
-                 by_body, body_sha256, body_bytes, headers, body)
+                 payload_label, by_body, body_sha256, body_bytes, headers, body)
              VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17,
-                 ?18, ?19)",
+                 ?18, ?19, ?20)",
         )?;
         statement.execute(rusqlite::params![
             seq,
             event.endpoint.as_str(),
             event.tenant.as_deref(),
             key,
-            event_state_name(state),
+            state.as_str(),
             event.id.as_deref(),
             event.id_signed,
             event.event_type.as_deref(),
@@ -195,6 +190,7 @@ impl Tx<'_> {
             micros(event.received_at),
             self.now,
             event.secret_label.as_deref(),
+            event.payload_label.as_deref(),
             by_body,
             event.body_sha256,
             body_bytes,
@@ -265,7 +261,7 @@ impl Tx<'_> {
         if from != to {
             self.run(
                 "UPDATE event SET state = ?2 WHERE seq = ?1",
-                (super::column(seq), event_state_name(to)),
+                (super::column(seq), to.as_str()),
             )?;
             self.tally.event(from, -1);
             self.tally.event(to, 1);

@@ -3,10 +3,7 @@
 use rusqlite::types::Value;
 use tower_webhooks_inbox::{EventState, Filter, JobState, Page, Pattern};
 
-use super::{
-    column,
-    rows::{event_state_name, job_state_name},
-};
+use super::column;
 use crate::time::micros;
 
 /// A `WHERE` over `event AS e`, with the values of its `?` in order.
@@ -48,7 +45,7 @@ impl Condition {
             condition.add_pattern(pattern);
         }
         if let Some(state) = filter.state {
-            condition.add("e.state = ?", event_state_name(state).to_owned());
+            condition.add("e.state = ?", state.as_str().to_owned());
             if state != EventState::Routed {
                 // Says to SQLite that the index of what is odd will do.
                 condition.terms.push("e.state <> 'routed'".to_owned());
@@ -93,8 +90,7 @@ impl Condition {
             self.add_handler(filter);
             if let Some(state) = filter.job_state {
                 exists.push_str(" AND state = ?");
-                self.values
-                    .push(Value::Text(job_state_name(state).to_owned()));
+                self.values.push(Value::Text(state.as_str().to_owned()));
             }
             self.terms.push(format!("EXISTS ({exists})"));
         } else {

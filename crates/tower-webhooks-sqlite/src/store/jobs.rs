@@ -194,7 +194,7 @@ impl Tx<'_> {
             (
                 column(settle.key.seq),
                 handler.as_str(),
-                rows::job_state_name(state),
+                state.as_str(),
                 due_at,
                 back,
                 error.as_deref(),

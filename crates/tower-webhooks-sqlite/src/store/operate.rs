@@ -4,7 +4,8 @@ use std::{sync::Arc, time::Duration};
 
 use rusqlite::{Connection, OptionalExtension, params_from_iter};
 use tower_webhooks_inbox::{
-    EventRecord, EventSeq, Filter, HandlerStats, JobRecord, JobState, Listing, Page, Stats, Want,
+    EventRecord, EventSeq, EventState, Filter, HandlerStats, JobRecord, JobState, Listing, Page,
+    Stats, Want,
 };
 
 use super::{
@@ -105,11 +106,14 @@ pub(crate) fn stats(connection: &Connection, now: i64) -> rusqlite::Result<Stats
     stats.undecided = unsigned(number("SELECT count(*) FROM reply WHERE status IS NULL")?);
     stats.held_bytes = unsigned(number("SELECT held_bytes FROM inbox")?);
     stats.oldest_pending = oldest_pending(connection)?.map(|stored_at| until(stored_at, now));
+    let newest = "SELECT max(stored_at) FROM event";
+    let newest: Option<i64> = connection.query_row(newest, [], |row| row.get(0))?;
+    stats.newest_event = newest.map(|stored_at| until(stored_at, now));
     stats.handlers = handlers(connection, now)?;
     let mut events = connection.prepare_cached("SELECT state, events FROM event_count")?;
     let mut events = events.query([])?;
     while let Some(row) = events.next()? {
-        if let Some(state) = rows::event_state(row.get_ref(0)?.as_str()?) {
+        if let Some(state) = EventState::from_name(row.get_ref(0)?.as_str()?) {
             stats.events.insert(state, unsigned(row.get(1)?));
         }
     }
@@ -143,7 +147,9 @@ fn handlers(connection: &Connection, now: i64) -> rusqlite::Result<Vec<HandlerSt
         }
         let (Some(of), Some(state)) = (
             handlers.last_mut(),
-            row.get_ref(3)?.as_str_or_null()?.and_then(rows::job_state),
+            row.get_ref(3)?
+                .as_str_or_null()?
+                .and_then(JobState::from_name),
         ) else {
             continue;
         };

@@ -12,7 +12,7 @@ use super::{
     filter::Condition,
     lines::line_of,
     operate::{cut, jobs_of},
-    rows::{self, SELECT_EVENT, event_state_name},
+    rows::{self, SELECT_EVENT},
     seq_of,
 };
 use crate::time::micros;
@@ -216,7 +216,7 @@ impl Tx<'_> {
             (
                 column(event.seq),
                 event.key.as_str(),
-                event_state_name(event.state),
+                event.state.as_str(),
                 event.id.as_deref(),
                 event.event_type.as_deref(),
                 event.occurred_at.map(micros),

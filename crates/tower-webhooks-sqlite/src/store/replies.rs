@@ -19,8 +19,12 @@ impl Tx<'_> {
                 Ok(Reserved::Conflict { seq: seq_of(seq) })
             }
             Match::Duplicate { seq, by_body } => {
-                self.count_duplicate(seq, by_body)?;
-                self.reserve_known(seq, hold)
+                let reserved = self.reserve_known(seq, hold)?;
+                // Who finds it in progress looks again, and is one delivery all the same.
+                if !matches!(reserved, Reserved::InProgress { .. }) {
+                    self.count_duplicate(seq, by_body)?;
+                }
+                Ok(reserved)
             }
             Match::New { key } => {
                 let number = if event.unusable.is_some() {

@@ -1,7 +1,7 @@
 //! What goes: by age, or on request.
 
 use tower_webhooks_core::Text;
-use tower_webhooks_inbox::{Erase, JobState, Pruned, Retention};
+use tower_webhooks_inbox::{Erase, EventState, JobState, Pruned, Retention};
 
 use super::{Tx, column, rows};
 use crate::time::duration_micros;
@@ -12,7 +12,8 @@ macro_rules! by_age {
     ($and:literal) => {
         concat!(
             "SELECT e.seq, e.stored_at,
-                NOT EXISTS (SELECT 1 FROM reply WHERE reply.seq = e.seq AND status IS NULL)
+                NOT EXISTS (SELECT 1 FROM reply
+                    WHERE reply.seq = e.seq AND status IS NULL AND held_until > ?5)
                 AND (e.erased = 1 OR e.state <> 'unusable' AND NOT EXISTS (
                     SELECT 1 FROM job WHERE job.seq = e.seq AND state <> 'done'))
              FROM event AS e
@@ -104,7 +105,7 @@ impl Tx<'_> {
                 LookingFor::Keys => (to.stored_at, to.seq),
             };
             let limit = i64::try_from(looks).unwrap_or(i64::MAX);
-            let old = self.all(sql, (until, after.0, after.1, limit), |row| {
+            let old = self.all(sql, (until, after.0, after.1, limit, self.now), |row| {
                 Ok((row.get(0)?, row.get(1)?, row.get(2)?))
             })?;
             let looked = old.len();
@@ -158,7 +159,7 @@ impl Tx<'_> {
         let state = self.first(
             "DELETE FROM event WHERE seq = ?1 RETURNING state",
             [seq],
-            |row| Ok(rows::event_state(row.get_ref(0)?.as_str()?)),
+            |row| Ok(EventState::from_name(row.get_ref(0)?.as_str()?)),
         )?;
         if let Some(state) = state.flatten() {
             self.tally.event(state, -1);
@@ -255,7 +256,7 @@ impl Tx<'_> {
             "SELECT endpoint, handler, state, line FROM job WHERE seq = ?1",
             [seq],
             |row| {
-                let state = rows::job_state(row.get_ref(2)?.as_str()?);
+                let state = JobState::from_name(row.get_ref(2)?.as_str()?);
                 Ok(ErasedJob {
                     endpoint: rows::text(row, 0)?,
                     handler: rows::text(row, 1)?,

@@ -39,7 +39,7 @@ impl Tx<'_> {
             |row| {
                 Ok(Orphan {
                     seq: row.get(0)?,
-                    state: rows::job_state(row.get_ref(1)?.as_str()?).unwrap_or(JobState::Dead),
+                    state: JobState::from_name(row.get_ref(1)?.as_str()?).unwrap_or(JobState::Dead),
                     line: rows::maybe_text(row, 2)?,
                 })
             },

@@ -1,14 +1,11 @@
 //! What is stored, as records; and records, as what is stored.
 
-use std::fmt::Write;
-
 use bytes::Bytes;
 use rusqlite::{Row, types::Type};
-use serde_json::Value;
 use tower_webhooks_core::Text;
 use tower_webhooks_inbox::{
-    DecidedBy, EventState, Headers, JobRecord, JobState, NewEvent, RecordedReply, Reply,
-    StoredEvent,
+    DecidedBy, EventState, JobRecord, JobState, NewEvent, RecordedReply, Reply, StoredEvent,
+    headers_from_json,
 };
 
 use super::{seq_of, unsigned};
@@ -25,7 +22,7 @@ macro_rules! select_events {
             $headers,
             ", ",
             $body,
-            " FROM event AS e LEFT JOIN reply AS r USING (seq) ",
+            ", e.payload_label FROM event AS e LEFT JOIN reply AS r USING (seq) ",
             $rest
         )
     };
@@ -48,11 +45,12 @@ pub(super) fn event(row: &Row<'_>) -> rusqlite::Result<StoredEvent> {
     new.unusable = maybe_text(row, 9)?;
     new.occurred_at = row.get::<_, Option<i64>>(10)?.map(system_time);
     new.secret_label = maybe_text(row, 12)?;
+    new.payload_label = maybe_text(row, 24)?;
     new.body_sha256 = Some(row.get(15)?);
     if let Some(headers) = row.get_ref(22)?.as_str_or_null().map_err(|_| odd(22))? {
-        new.headers = headers_of(headers);
+        new.headers = headers_from_json(headers);
     }
-    let state = event_state(row.get_ref(4)?.as_str()?).ok_or_else(|| odd(4))?;
+    let state = EventState::from_name(row.get_ref(4)?.as_str()?).ok_or_else(|| odd(4))?;
     let mut stored = StoredEvent::new(seq_of(row.get(0)?), text(row, 3)?, state, new);
     stored.body = row.get::<_, Option<Vec<u8>>>(23)?.map(Bytes::from);
     stored.body_bytes = unsigned(row.get(16)?);
@@ -90,7 +88,7 @@ pub(super) const SELECT_JOBS: &str = "SELECT handler, state, attempts, earlier_a
     worker, last_error FROM job WHERE seq = ?1 ORDER BY handler";
 
 pub(super) fn job(row: &Row<'_>, now: i64) -> rusqlite::Result<JobRecord> {
-    let state = job_state(row.get_ref(1)?.as_str()?).ok_or_else(|| odd(1))?;
+    let state = JobState::from_name(row.get_ref(1)?.as_str()?).ok_or_else(|| odd(1))?;
     let mut job = JobRecord::new(text(row, 0)?, state);
     job.attempts = small(row, 2)?;
     job.earlier_attempts = small(row, 3)?;
@@ -116,134 +114,4 @@ pub(super) fn small(row: &Row<'_>, column: usize) -> rusqlite::Result<u32> {
 /// What a row holds that we never write; only an edit by hand can have.
 fn odd(column: usize) -> rusqlite::Error {
     rusqlite::Error::InvalidColumnType(column, "unknown value".to_owned(), Type::Text)
-}
-
-pub(super) fn event_state_name(state: EventState) -> &'static str {
-    match state {
-        EventState::Conflict => "conflict",
-        EventState::Routed => "routed",
-        EventState::Unhandled => "unhandled",
-        EventState::Unusable => "unusable",
-    }
-}
-
-pub(super) fn event_state(name: &str) -> Option<EventState> {
-    Some(match name {
-        "conflict" => EventState::Conflict,
-        "routed" => EventState::Routed,
-        "unhandled" => EventState::Unhandled,
-        "unusable" => EventState::Unusable,
-        _ => return None,
-    })
-}
-
-pub(super) fn job_state_name(state: JobState) -> &'static str {
-    match state {
-        JobState::Dead => "dead",
-        JobState::Done => "done",
-        JobState::Pending => "pending",
-        JobState::Running => "running",
-    }
-}
-
-pub(super) fn job_state(name: &str) -> Option<JobState> {
-    Some(match name {
-        "dead" => JobState::Dead,
-        "done" => JobState::Done,
-        "pending" => JobState::Pending,
-        "running" => JobState::Running,
-        _ => return None,
-    })
-}
-
-/// Headers as JSON that people and SQLite's functions can read:
-/// `[["x-trace","1"],["x-odd",{"hex":"ff00"}]]`. `None` if there are none.
-pub(super) fn headers_json(headers: &Headers) -> Option<String> {
-    if headers.is_empty() {
-        return None;
-    }
-    let pairs = headers.iter().map(|(name, value)| {
-        let value = match std::str::from_utf8(value) {
-            Ok(text) => Value::from(text),
-            Err(_) => serde_json::json!({ "hex": hex(value) }),
-        };
-        Value::Array(vec![Value::from(name.as_str()), value])
-    });
-    Some(Value::Array(pairs.collect()).to_string())
-}
-
-/// Reads back what [`headers_json`] wrote; anything else is no headers.
-fn headers_of(json: &str) -> Headers {
-    let Ok(pairs) = serde_json::from_str::<Vec<(String, Value)>>(json) else {
-        return Headers::default();
-    };
-    pairs
-        .into_iter()
-        .filter_map(|(name, value)| {
-            let value = match value {
-                Value::String(text) => Bytes::from(text),
-                other => unhex(other.get("hex")?.as_str()?)?,
-            };
-            Some((Text::from(name), value))
-        })
-        .collect()
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().fold(String::new(), |mut hex, byte| {
-        // Writing to a String cannot fail.
-        let _ = write!(hex, "{byte:02x}");
-        hex
-    })
-}
-
-fn unhex(text: &str) -> Option<Bytes> {
-    text.as_bytes()
-        .chunks(2)
-        .map(|pair| u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok())
-        .collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn headers_are_readable_and_come_back() {
-        let headers: Headers = [
-            (Text::from("x-trace"), Bytes::from_static(b"1 \"2\"")),
-            (Text::from("x-odd"), Bytes::from_static(b"\xff\x00")),
-        ]
-        .into();
-        let json = headers_json(&headers).unwrap();
-        assert_eq!(json, r#"[["x-trace","1 \"2\""],["x-odd",{"hex":"ff00"}]]"#);
-        assert_eq!(headers_of(&json), headers);
-        assert_eq!(headers_json(&Headers::default()), None);
-    }
-
-    #[test]
-    fn headers_that_nobody_wrote_are_none() {
-        for odd in [
-            "",
-            "{}",
-            "[1]",
-            r#"[["a",{"hex":"f"}],["b",{"hex":"zz"}],["c",1]]"#,
-        ] {
-            let read = headers_of(odd);
-            assert!(read.len() <= 1, "{odd}: {read:?}");
-        }
-    }
-
-    #[test]
-    fn states_are_named_as_they_are_read() {
-        use EventState::{Conflict, Routed, Unhandled, Unusable};
-        for state in [Conflict, Routed, Unhandled, Unusable] {
-            assert_eq!(event_state(event_state_name(state)), Some(state));
-        }
-        use JobState::{Dead, Done, Pending, Running};
-        for state in [Dead, Done, Pending, Running] {
-            assert_eq!(job_state(job_state_name(state)), Some(state));
-        }
-        assert_eq!((event_state("new"), job_state("new")), (None, None));
-    }
 }

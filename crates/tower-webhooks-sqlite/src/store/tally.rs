@@ -7,8 +7,6 @@ use rusqlite::Connection;
 use tower_webhooks_core::Text;
 use tower_webhooks_inbox::{EventState, JobState};
 
-use super::rows::{event_state_name, job_state_name};
-
 #[derive(Debug, Default)]
 pub(super) struct Tally {
     events: BTreeMap<EventState, i64>,
@@ -39,7 +37,7 @@ impl Tally {
                     "INSERT INTO event_count (state, events) VALUES (?1, ?2)
                      ON CONFLICT DO UPDATE SET events = events + excluded.events",
                 )?
-                .execute((event_state_name(*state), by))?;
+                .execute((state.as_str(), by))?;
         }
         for ((endpoint, handler, state), by) in self.jobs.iter().filter(|(_, by)| **by != 0) {
             connection
@@ -47,12 +45,7 @@ impl Tally {
                     "INSERT INTO job_count (endpoint, handler, state, jobs) VALUES (?1, ?2, ?3, ?4)
                      ON CONFLICT DO UPDATE SET jobs = jobs + excluded.jobs",
                 )?
-                .execute((
-                    endpoint.as_str(),
-                    handler.as_str(),
-                    job_state_name(*state),
-                    by,
-                ))?;
+                .execute((endpoint.as_str(), handler.as_str(), state.as_str(), by))?;
         }
         Ok(())
     }

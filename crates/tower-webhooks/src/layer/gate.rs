@@ -223,7 +223,7 @@ impl Gate {
             .verifier
             .verify(parts.into(), screened, body, now)
             .map_err(|rejection| rejection.kind())?;
-        self.meter.matched(delivery.secret_label(), now);
+        self.meter.matched(&delivery, now);
         Ok(delivery)
     }
 

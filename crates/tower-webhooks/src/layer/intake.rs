@@ -4,13 +4,16 @@ use std::{
     future::Future,
     pin::Pin,
     sync::Arc,
-    task::{Context, Poll},
+    task::{Context, Poll, ready},
     time::Duration,
 };
 
 use bytes::Bytes;
 use http::{Extensions, HeaderMap, header};
-use tokio::sync::Notify;
+use tokio::{
+    sync::Notify,
+    time::{Sleep, sleep},
+};
 use tower_webhooks_core::{Delivery, Provider, RejectionKind, Text, Unusable};
 use tower_webhooks_inbox::{
     Committer, Headers, InboxError, InboxErrorKind, Inserted, NewEvent, Pending,
@@ -35,6 +38,7 @@ pub(crate) struct Intake {
     id_signed: bool,
     type_signed: bool,
     dedup_span: Duration,
+    store_timeout: Duration,
 }
 
 /// What an event takes in memory beside headers and body, on its way into the inbox.
@@ -69,6 +73,7 @@ impl Intake {
             id_signed: provider.binds_id(),
             type_signed: !provider.tells_bodies_apart_by_type(),
             dedup_span: dedup_span.unwrap_or_else(|| provider.dedup_span()),
+            store_timeout: common.store_timeout,
         }
     }
 
@@ -93,6 +98,7 @@ impl Intake {
         );
         event.tenant = delivery.tenant().cloned();
         event.secret_label = delivery.secret_label().cloned();
+        event.payload_label = delivery.payload_label().cloned();
         event.id_signed = self.id_signed;
         event.type_signed = self.type_signed;
         event.dedup_span = self.dedup_span;
@@ -135,16 +141,21 @@ impl Intake {
                 drop(permit);
             };
             let pending = self.committer.insert_all_then(events, stored);
-            pending.map(Storing::All)
+            pending.map(HandedOver::All)
         } else {
             let stored = move |inserted| {
                 count(inserted);
                 drop(permit);
             };
             let event = self.event(delivery, headers);
-            self.committer.insert_then(event, stored).map(Storing::One)
+            let pending = self.committer.insert_then(event, stored);
+            pending.map(HandedOver::One)
         };
-        handed_over.map_err(|error| refused(&error))
+        Ok(Storing {
+            handed_over: handed_over.map_err(|error| refused(&error))?,
+            limit: self.store_timeout,
+            late: None,
+        })
     }
 
     /// Each event of a delivery by itself.
@@ -212,19 +223,38 @@ pub(crate) fn refused(error: &InboxError) -> RejectionKind {
     }
 }
 
-/// Waits until the event is durable, or all events of a delivery are.
+/// Waits until the event is durable, or all events of a delivery are; not for ever,
+/// since the inbox may have fallen silent.
 #[derive(Debug)]
-pub(crate) enum Storing {
+pub(crate) struct Storing {
+    handed_over: HandedOver,
+    limit: Duration,
+    /// Set when there is something to wait for.
+    late: Option<Pin<Box<Sleep>>>,
+}
+
+#[derive(Debug)]
+enum HandedOver {
     All(Pending<Vec<Inserted>>),
     One(Pending<Inserted>),
 }
 
 impl Storing {
     pub(crate) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), RejectionKind>> {
-        let stored = match self {
-            Self::All(pending) => Pin::new(pending).poll(cx).map_ok(|_| ()),
-            Self::One(pending) => Pin::new(pending).poll(cx).map_ok(|_| ()),
+        let stored = match &mut self.handed_over {
+            HandedOver::All(pending) => Pin::new(pending).poll(cx).map_ok(|_| ()),
+            HandedOver::One(pending) => Pin::new(pending).poll(cx).map_ok(|_| ()),
         };
-        stored.map_err(|error| refused(&error))
+        if let Poll::Ready(stored) = stored {
+            return Poll::Ready(stored.map_err(|error| refused(&error)));
+        }
+        let limit = self.limit;
+        let late = self.late.get_or_insert_with(|| Box::pin(sleep(limit)));
+        ready!(late.as_mut().poll(cx));
+        tracing::error!(
+            waited = ?limit,
+            "the inbox does not answer; whether the event is stored its redelivery will tell"
+        );
+        Poll::Ready(Err(RejectionKind::InboxUnavailable))
     }
 }

@@ -5,7 +5,8 @@ use std::{sync::Arc, time::SystemTime};
 use bytes::Bytes;
 use http::request::Parts;
 use tower_webhooks_core::{
-    Delivery, Handshaker, Provider, Rejection, RejectionKind, Secrets, SetupError, Text, Verifier,
+    Delivery, Handshaker, Opener, Provider, Rejection, RejectionKind, Secrets, SetupError, Text,
+    Verifier,
     provider::{Answer, Handshake},
 };
 
@@ -41,6 +42,17 @@ impl KeyMaker {
             return Err(SetupError::PayloadSecretsMissing);
         }
         Ok(())
+    }
+
+    /// What opens the payloads of all tenants: nothing where each has a secret of his
+    /// own for it.
+    pub(crate) fn opener(&self) -> Result<Option<Opener>, SetupError> {
+        match (self.provider.encryption(), &self.payload_secrets) {
+            (Some(encryption), Some(secrets)) if self.provider.needs_payload_secrets() => {
+                Opener::new(encryption, secrets).map(Some)
+            }
+            _ => Ok(None),
+        }
     }
 
     pub(crate) fn keys(&self, secrets: &Secrets, tenant: Option<Text>) -> Result<Keys, SetupError> {

@@ -3,7 +3,7 @@
 use std::time::{Instant, SystemTime};
 
 use metrics::{Counter, Gauge, Histogram, counter, gauge, histogram};
-use tower_webhooks_core::{RejectionKind, Text};
+use tower_webhooks_core::{Delivery, RejectionKind, Text};
 use tower_webhooks_inbox::{Inserted, Reserved};
 
 pub(crate) struct Meter {
@@ -15,12 +15,29 @@ pub(crate) struct Meter {
     unusable: Counter,
     rejected: Vec<(RejectionKind, Counter)>,
     accept_seconds: Histogram,
-    last_match: Vec<(Text, Gauge)>,
+    last_match: LastMatches,
+    last_opened: LastMatches,
 }
 
+/// When each secret was last good for something, by its label.
+struct LastMatches(Vec<(Text, Gauge)>);
+
 impl Meter {
-    /// `labels` are those of the configured secrets: a bounded set.
-    pub(crate) fn new<'l>(endpoint: &Text, labels: impl IntoIterator<Item = &'l Text>) -> Self {
+    /// The labels are those of the configured secrets, which sign and which open
+    /// payloads: a bounded set.
+    pub(crate) fn new<'l>(
+        endpoint: &Text,
+        labels: impl IntoIterator<Item = &'l Text>,
+        payload_labels: impl IntoIterator<Item = &'l Text>,
+    ) -> Self {
+        let last = |name: &'static str, label: &Text| {
+            let gauge = gauge!(
+                name,
+                "endpoint" => endpoint.to_string(),
+                "secret" => label.to_string(),
+            );
+            (label.clone(), gauge)
+        };
         let of = |name| counter!(name, "endpoint" => endpoint.to_string());
         Self {
             accepted: of("webhooks_accepted_total"),
@@ -44,17 +61,23 @@ impl Meter {
                 "webhooks_accept_seconds",
                 "endpoint" => endpoint.to_string(),
             ),
-            last_match: labels
-                .into_iter()
-                .map(|label| {
-                    let gauge = gauge!(
-                        "webhooks_secret_last_match_timestamp_seconds",
-                        "endpoint" => endpoint.to_string(),
-                        "secret" => label.to_string(),
-                    );
-                    (label.clone(), gauge)
-                })
-                .collect(),
+            last_match: LastMatches(
+                labels
+                    .into_iter()
+                    .map(|label| last("webhooks_secret_last_match_timestamp_seconds", label))
+                    .collect(),
+            ),
+            last_opened: LastMatches(
+                payload_labels
+                    .into_iter()
+                    .map(|label| {
+                        last(
+                            "webhooks_payload_secret_last_match_timestamp_seconds",
+                            label,
+                        )
+                    })
+                    .collect(),
+            ),
         }
     }
 
@@ -68,15 +91,10 @@ impl Meter {
         self.handshakes.increment(1);
     }
 
-    pub(crate) fn matched(&self, label: Option<&Text>, at: SystemTime) {
-        let gauge =
-            label.and_then(|label| self.last_match.iter().find(|(known, _)| known == label));
-        if let Some((_, gauge)) = gauge {
-            let since_1970 = at
-                .duration_since(SystemTime::UNIX_EPOCH)
-                .unwrap_or_default();
-            gauge.set(since_1970.as_secs_f64());
-        }
+    /// Which secret signed a delivery, and which one opened it.
+    pub(crate) fn matched(&self, delivery: &Delivery, at: SystemTime) {
+        self.last_match.set(delivery.secret_label(), at);
+        self.last_opened.set(delivery.payload_label(), at);
     }
 
     pub(crate) fn stored(&self, inserted: Inserted) {
@@ -119,6 +137,18 @@ impl Meter {
     pub(crate) fn answered(&self, since: Option<Instant>) {
         if let Some(since) = since {
             self.accept_seconds.record(since.elapsed().as_secs_f64());
+        }
+    }
+}
+
+impl LastMatches {
+    fn set(&self, label: Option<&Text>, at: SystemTime) {
+        let gauge = label.and_then(|label| self.0.iter().find(|(known, _)| known == label));
+        if let Some((_, gauge)) = gauge {
+            let since_1970 = at
+                .duration_since(SystemTime::UNIX_EPOCH)
+                .unwrap_or_default();
+            gauge.set(since_1970.as_secs_f64());
         }
     }
 }

@@ -2,7 +2,7 @@ use std::{sync::Arc, time::SystemTime};
 
 use bytes::Bytes;
 use http::{Extensions, HeaderName, HeaderValue};
-use tower_webhooks_core::{Delivery, Provider, Restored, Text};
+use tower_webhooks_core::{Delivery, Opener, Provider, Restored, Secrets, SetupError, Text};
 use tower_webhooks_inbox::EventSeq;
 
 use crate::{Attempt, Job, Lease, extract::event_id, job::Parts, transaction::Transaction};
@@ -44,6 +44,7 @@ use crate::{Attempt, Job, Lease, extract::event_id, job::Parts, transaction::Tra
 pub struct TestJob {
     provider: Arc<Provider>,
     restored: Restored,
+    opener: Option<Opener>,
     endpoint: Text,
     handler: Text,
     attempt: Attempt,
@@ -58,12 +59,49 @@ impl TestJob {
         Self {
             provider: provider.into(),
             restored: Restored::new(body.into(), SystemTime::now()),
+            opener: None,
             endpoint: Text::from_static("test"),
             handler: Text::from_static("test"),
             attempt: Attempt::new(1, 1),
             extensions: Extensions::new(),
             lease: None,
         }
+    }
+
+    /// Opens the payload of a provider that encrypts it, as a worker does. The secrets
+    /// are the payloads' own, or the signing ones where these open the payloads. The
+    /// body is then the sealed one, which [`Sender::signed`](super::Sender::signed) makes.
+    /// Changes nothing for a provider that encrypts nothing.
+    ///
+    /// # Errors
+    ///
+    /// [`SetupError`] when a secret does not fit the provider's cipher, or this build
+    /// lacks the feature `encryption`.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # if cfg!(not(feature = "encryption")) { return Ok(()); }
+    /// use tower_webhooks::{Event, FromJob, Secrets, providers, testing::{Sender, TestJob}};
+    ///
+    /// let key = "0123456789abcdef0123456789ABCDEF";
+    /// let sealed = Sender::new(providers::devdraft_encrypted(), "signs")?
+    ///     .payload_secret(key)?
+    ///     .signed(r#"{"id":"evt_1","event_type":"payment.completed","created_at":"2026-11-22T10:00:00Z","data":{"n":1}}"#)?;
+    ///
+    /// let job = TestJob::new(providers::devdraft_encrypted(), sealed.into_body())
+    ///     .with_payload_secrets(&Secrets::new(key)?)?
+    ///     .build();
+    /// let event: Event<serde_json::Value> = Event::from_job(&job, &()).await.unwrap();
+    /// assert_eq!((event.id().as_str(), &event.data["n"]), ("evt_1", &1.into()));
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn with_payload_secrets(mut self, secrets: &Secrets) -> Result<Self, SetupError> {
+        let encryption = self.provider.encryption();
+        let opener = encryption.map(|encryption| Opener::new(encryption, secrets));
+        self.opener = opener.transpose()?;
+        Ok(self)
     }
 
     /// Replaces the endpoint's name.
@@ -120,7 +158,10 @@ impl TestJob {
     /// makes of the body.
     #[must_use]
     pub fn build(self) -> Job {
-        let delivery = Delivery::insecure_restore(self.provider, self.restored);
+        let delivery = match &self.opener {
+            Some(opener) => Delivery::insecure_restore_sealed(self.provider, self.restored, opener),
+            None => Delivery::insecure_restore(self.provider, self.restored),
+        };
         Job::new(Parts {
             event_id: event_id(&delivery),
             delivery,
@@ -137,6 +178,9 @@ impl TestJob {
 #[cfg(test)]
 mod tests {
     use std::time::Duration;
+
+    #[cfg(feature = "encryption")]
+    use tower_webhooks_core::{Unusable, providers};
 
     use super::*;
     use crate::fixtures;
@@ -171,5 +215,28 @@ mod tests {
             job.event_id(),
             "sha256:4f53cda18c2baa0c0354bb5f9a3ecbe5ed12ab4d8e11ba873c2f11161202b945"
         );
+    }
+
+    #[cfg(feature = "encryption")]
+    #[test]
+    fn a_sealed_body_is_opened_by_the_key_that_sealed_it_and_by_no_other() {
+        const KEY: &str = "0123456789abcdef0123456789ABCDEF";
+        let provider = providers::devdraft_encrypted;
+        let sender = crate::testing::Sender::new(provider(), "signs").unwrap();
+        let plain = r#"{"id":"evt_1","event_type":"payment.completed","created_at":"2026-11-22T10:00:00Z","data":{}}"#;
+        let sealed = sender.payload_secret(KEY).unwrap().signed(plain).unwrap();
+        let job = |key: &str| {
+            TestJob::new(provider(), sealed.body().clone())
+                .with_payload_secrets(&Secrets::new(key).unwrap())
+                .unwrap()
+                .build()
+        };
+        assert_eq!(job(KEY).event_id(), "evt_1");
+        assert_eq!(job(KEY).delivery().body(), sealed.body(), "as it came");
+        let other = job(&KEY.to_uppercase());
+        assert_eq!(other.delivery().event(), Err(Unusable::Undecryptable));
+        let secrets = Secrets::new("short").unwrap();
+        let unfit = TestJob::new(providers::wechat_pay(), "{}").with_payload_secrets(&secrets);
+        assert!(matches!(unfit, Err(SetupError::Secret(_))));
     }
 }

@@ -122,6 +122,7 @@ async fn commit(
     match timeout(COMMIT_LIMIT, inbox.settle_apart(settle)).await {
         Ok(Ok(SettleResult::Settled)) => Ended::Committed,
         Ok(Ok(SettleResult::LeaseLost)) => Ended::LeaseLost,
+        Ok(Ok(SettleResult::Busy)) => failed(HandlerError::msg("the job is in use")),
         Ok(Ok(SettleResult::Refused(reason) | SettleResult::WorkRefused(reason))) => {
             failed(HandlerError::msg(refused(&reason)))
         }

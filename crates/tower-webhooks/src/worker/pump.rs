@@ -160,15 +160,23 @@ impl Pump {
             wake_at = wake_at.min(drain.deadline);
         }
         if self.trip.is_none() {
-            let waits = !self.finished.is_empty() || self.leases.has_due();
-            if waits {
+            if self.leases.has_due() {
                 wake_at = wake_at.min(self.not_before);
+            }
+            if let Some(at) = self.settle_at() {
+                wake_at = wake_at.min(at);
             }
             if self.may_claim() {
                 wake_at = wake_at.min(self.claim_at.max(self.not_before));
             }
         }
         wake_at
+    }
+
+    /// When something can be settled.
+    fn settle_at(&self) -> Option<Instant> {
+        let soonest = self.finished.iter().map(|one| one.settle_at).min()?;
+        Some(soonest.map_or(self.not_before, |at| at.max(self.not_before)))
     }
 
     /// Begins a round trip if there is a reason for one. A trip always claims
@@ -180,7 +188,8 @@ impl Pump {
         }
         let extends = self.leases.take_due();
         let claim_now = self.may_claim() && now >= self.claim_at;
-        if self.finished.is_empty() && extends.is_empty() && !claim_now {
+        let settles = self.finished.iter().any(|one| one.may_settle(now));
+        if !settles && extends.is_empty() && !claim_now {
             self.ask();
             return;
         }
@@ -191,14 +200,17 @@ impl Pump {
         } else {
             Vec::new()
         };
-        if self.finished.is_empty() && extends.is_empty() && wants.is_empty() {
+        if !settles && extends.is_empty() && wants.is_empty() {
             return;
         }
-        let finished = std::mem::take(&mut self.finished);
+        let finished = self
+            .finished
+            .extract_if(.., |one| one.may_settle(now))
+            .collect();
         match Trip::depart(&self.committer, &self.options, finished, extends, wants) {
             Ok(trip) => self.trip = Some(trip),
             Err((finished, error)) => {
-                self.finished = finished;
+                self.finished.splice(0..0, finished);
                 self.failed(&error);
             }
         }
@@ -275,6 +287,7 @@ impl Pump {
 
     fn settled(&mut self, finished: Finished, result: SettleResult) {
         match result {
+            SettleResult::Busy => self.finished.push(finished.later()),
             SettleResult::LeaseLost => finished.lost(),
             SettleResult::Refused(_) => self.finished.extend(finished.reworded()),
             SettleResult::Settled => {
@@ -313,13 +326,8 @@ impl Pump {
             return;
         }
         if !self.may_claim() {
-            self.finished.push(Finished {
-                lane,
-                leased,
-                elapsed: Duration::ZERO,
-                verdict: None,
-                refused: false,
-            });
+            let unused = Finished::new(lane, leased, Duration::ZERO, None);
+            self.finished.push(unused);
             return;
         }
         let exhausted = leased.attempt > lane.route.info.settings.retry.limit();
@@ -366,7 +374,7 @@ impl Pump {
         if has {
             tracing::warn!(
                 handler = %leased.handler,
-                "the inbox gave a job that this worker still runs: its clock was set forward"
+                "the inbox gave a job that this worker still has: its lease ended, or a clock was set forward"
             );
         }
         has
@@ -402,13 +410,8 @@ impl Pump {
             _ => None,
         };
         let settings = &running.lane.route.info.settings;
-        let finished = Finished {
-            verdict: ended.map(|ended| Verdict::new(ended, running.leased.attempt, settings)),
-            lane: running.lane,
-            leased: running.leased,
-            elapsed,
-            refused: false,
-        };
+        let verdict = ended.map(|ended| Verdict::new(ended, running.leased.attempt, settings));
+        let finished = Finished::new(running.lane, running.leased, elapsed, verdict);
         match settled {
             // It went by itself, so no trip need carry it; but there is a slot free.
             Some(result) => {
@@ -445,7 +448,7 @@ impl Pump {
                 match self.trip {
                     Some(_) => Some(arrival(&mut self.trip).await),
                     None => {
-                        sleep_until(self.not_before).await;
+                        sleep_until(self.settle_at().unwrap_or(self.not_before)).await;
                         None
                     }
                 }

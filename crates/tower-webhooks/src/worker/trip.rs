@@ -28,9 +28,29 @@ pub(super) struct Finished {
     pub(super) verdict: Option<Verdict>,
     /// The inbox could not store the verdict before this one.
     pub(super) refused: bool,
+    /// How often the job was in use, and when to settle it again.
+    pub(super) busy: u32,
+    pub(super) settle_at: Option<Instant>,
 }
 
 impl Finished {
+    pub(super) fn new(
+        lane: Arc<Lane>,
+        leased: Leased,
+        elapsed: Duration,
+        verdict: Option<Verdict>,
+    ) -> Self {
+        Self {
+            lane,
+            leased,
+            elapsed,
+            verdict,
+            refused: false,
+            busy: 0,
+            settle_at: None,
+        }
+    }
+
     fn settle(&self) -> Settle {
         let verdict = self.verdict.as_ref();
         Settle {
@@ -38,6 +58,27 @@ impl Finished {
             token: self.leased.token,
             outcome: verdict.map_or(Settlement::Release, |it| it.settlement.clone()),
             work: verdict.and_then(|it| it.work.clone()),
+        }
+    }
+
+    /// Whether it may go with the next trip.
+    pub(super) fn may_settle(&self, now: Instant) -> bool {
+        self.settle_at.is_none_or(|at| at <= now)
+    }
+
+    /// The job is in use by a transaction that has not ended.
+    pub(super) fn later(self) -> Self {
+        tracing::debug!(
+            handler = %self.lane.handler(),
+            seq = %self.leased.event.seq,
+            "a job is in use, and is settled later"
+        );
+        let (first, last) = BUSY;
+        let wait = first.saturating_mul(2_u32.saturating_pow(self.busy));
+        Self {
+            busy: self.busy.saturating_add(1),
+            settle_at: Some(Instant::now() + wait.min(last)),
+            ..self
         }
     }
 
@@ -104,6 +145,10 @@ impl Finished {
         );
     }
 }
+
+/// How long a job that is in use is left alone, doubled from the first to the last: what uses
+/// it is another worker's claim, for milliseconds, or a commit that hangs, for minutes.
+const BUSY: (Duration, Duration) = (Duration::from_millis(4), Duration::from_millis(256));
 
 /// A request to the committer that is not answered yet.
 pub(super) struct Trip {

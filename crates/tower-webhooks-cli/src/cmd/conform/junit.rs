@@ -12,16 +12,18 @@ use super::{
     judge::{Judged, Row},
 };
 
-/// The rows, and where judging broke off an error for each that has none.
+/// The rows, and where judging broke off one error with the reason, and what was never
+/// reached as skipped.
 pub(super) fn report(rows: &[Row], broken: Option<&str>) -> String {
     let count = |judged: &[Judged]| {
         let counted = rows.iter().filter(|row| judged.contains(&row.judged));
         counted.count()
     };
-    let unjudged = broken.map_or_else(Vec::new, |_| unjudged(rows));
-    let (all, errors) = (rows.len() + unjudged.len(), unjudged.len());
+    let unreached = broken.map_or_else(Vec::new, |_| unreached(rows));
+    let errors = usize::from(broken.is_some());
+    let all = rows.len() + unreached.len() + errors;
     let wrong = count(&[Judged::Wrong]);
-    let skipped = count(&[Judged::NotApplicable, Judged::NotObservable]);
+    let skipped = count(&[Judged::NotApplicable, Judged::NotObservable]) + unreached.len();
     let mut xml = String::from("<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n");
     // Writing to a string cannot fail.
     let _ = writeln!(
@@ -39,9 +41,13 @@ pub(super) fn report(rows: &[Row], broken: Option<&str>) -> String {
         };
         add_case(&mut xml, &row.name, &inside);
     }
-    let why = escaped(broken.unwrap_or_default());
-    for name in unjudged {
-        add_case(&mut xml, name, &format!("<error message=\"{why}\"/>"));
+    if let Some(why) = broken {
+        let why = escaped(why);
+        add_case(&mut xml, "conform", &format!("<error message=\"{why}\"/>"));
+        for name in unreached {
+            let skipped = format!("<skipped message=\"never reached: {why}\"/>");
+            add_case(&mut xml, name, &skipped);
+        }
     }
     xml.push_str("</testsuite>\n");
     xml
@@ -55,16 +61,13 @@ fn add_case(xml: &mut String, name: &str, inside: &str) {
     );
 }
 
-/// The names that have no row; one for the whole where all have.
-fn unjudged(rows: &[Row]) -> Vec<&'static str> {
+/// The names that have no row. Whether a fault would have had a row for its effects shows
+/// only when it is played.
+fn unreached(rows: &[Row]) -> Vec<&'static str> {
     let faults = Fault::ALL.into_iter().map(Fault::name);
     let names = faults.chain(crash::ROWS);
-    let is_unjudged = |name: &&str| rows.iter().all(|row| row.name != *name);
-    let unjudged: Vec<_> = names.filter(is_unjudged).collect();
-    match unjudged.is_empty() {
-        true => vec!["conform"],
-        false => unjudged,
-    }
+    let is_unreached = |name: &&str| rows.iter().all(|row| row.name != *name);
+    names.filter(is_unreached).collect()
 }
 
 fn escaped(text: &str) -> String {
@@ -115,23 +118,29 @@ mod tests {
     }
 
     #[test]
-    fn what_has_no_row_is_an_error_where_judging_broke_off() {
+    fn where_judging_broke_off_is_an_error_and_what_was_never_reached_skipped() {
         let row = |name: &str| Row::of_effects(name, Judged::Right, None);
         let xml = report(&[row("wrong-secret")], Some("<away>"));
-        let all = Fault::ALL.len() + 2;
-        let suite = format!(
-            r#"tests="{all}" failures="0" errors="{}" skipped="0""#,
-            all - 1
-        );
+        // All faults, two crashes, and the whole.
+        let all = Fault::ALL.len() + 3;
+        let skipped = all - 2;
+        let suite = format!(r#"tests="{all}" failures="0" errors="1" skipped="{skipped}""#);
         assert!(xml.contains(&suite), "{xml}");
-        let error = r#"name="duplicate"><error message="&lt;away&gt;"/></testcase>"#;
+        assert_eq!(xml.matches("<testcase ").count(), all);
+        let error = r#"name="conform"><error message="&lt;away&gt;"/></testcase>"#;
         assert!(xml.contains(error), "{xml}");
-        assert_eq!(xml.matches("<error ").count(), all - 1);
+        assert_eq!(xml.matches("<error ").count(), 1);
+        for name in ["duplicate", crash::ROWS[0]] {
+            let never = r#"<skipped message="never reached: &lt;away&gt;"/></testcase>"#;
+            assert!(xml.contains(&format!(r#"name="{name}">{never}"#)), "{xml}");
+        }
+        assert_eq!(xml.matches("never reached").count(), skipped);
 
         let names = Fault::ALL.into_iter().map(Fault::name).chain(crash::ROWS);
         let whole: Vec<_> = names.map(row).collect();
         let xml = report(&whole, Some("the output was closed"));
         assert!(xml.contains(r#"name="conform"><error message="the output was closed"/>"#));
+        assert!(!xml.contains("never reached"));
         assert!(!report(&whole, None).contains("<error "));
     }
 }

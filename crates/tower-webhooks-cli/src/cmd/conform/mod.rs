@@ -95,7 +95,8 @@ pub(crate) struct Args {
     #[arg(long, default_value = "10", value_name = "SECONDS", value_parser = parse_seconds)]
     timeout: Duration,
 
-    /// Write a report in JUnit's XML, however it ends: what could not be judged is an error in it
+    /// Write a report in JUnit's XML, however it ends: why judging broke off is an error in it, and
+    /// what was never reached is skipped
     #[arg(long, value_name = "FILE")]
     junit: Option<PathBuf>,
 

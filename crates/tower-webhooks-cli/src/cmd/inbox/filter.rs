@@ -114,26 +114,6 @@ impl State {
     }
 }
 
-/// As the option and the reports spell it.
-pub(super) const fn event_state(state: EventState) -> &'static str {
-    match state {
-        EventState::Conflict => "conflict",
-        EventState::Routed => "routed",
-        EventState::Unhandled => "unhandled",
-        EventState::Unusable => "unusable",
-    }
-}
-
-/// As the option and the reports spell it.
-pub(super) const fn job_state(state: JobState) -> &'static str {
-    match state {
-        JobState::Dead => "dead",
-        JobState::Done => "done",
-        JobState::Pending => "pending",
-        JobState::Running => "running",
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use clap::ValueEnum as _;
@@ -145,8 +125,8 @@ mod tests {
         for state in State::value_variants() {
             let given = state.to_possible_value().unwrap();
             let reported = match state.parts() {
-                (Some(state), None) => event_state(state),
-                (None, Some(state)) => job_state(state),
+                (Some(state), None) => state.as_str(),
+                (None, Some(state)) => state.as_str(),
                 both => panic!("{both:?}"),
             };
             assert_eq!(given.get_name(), reported);

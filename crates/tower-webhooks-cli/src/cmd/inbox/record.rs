@@ -8,7 +8,6 @@ use serde::Serialize;
 use tower_webhooks_core::Text;
 use tower_webhooks_inbox::{DecidedBy, EventRecord, JobRecord};
 
-use super::filter::{event_state, job_state};
 use crate::words::cell;
 
 /// An event with its jobs, as JSON shows it.
@@ -32,6 +31,8 @@ pub(super) struct Record<'r> {
     pub(super) body_sha256: String,
     /// The label of the secret that matched.
     pub(super) secret: Option<&'r str>,
+    /// The label of the secret that opened the payload.
+    pub(super) payload_secret: Option<&'r str>,
     pub(super) suppressed: u32,
     pub(super) erased: bool,
     pub(super) reply: Option<Answer<'r>>,
@@ -63,7 +64,7 @@ impl<'r> Record<'r> {
         let text = |text: &'r Option<Text>| text.as_ref().map(Text::as_str);
         Self {
             seq: event.seq.0,
-            state: event_state(event.state),
+            state: event.state.as_str(),
             endpoint: &event.endpoint,
             tenant: text(&event.tenant),
             id: text(&event.id),
@@ -76,6 +77,7 @@ impl<'r> Record<'r> {
             body_bytes: event.body_bytes,
             body_sha256: hex(&event.body_sha256),
             secret: text(&event.secret_label),
+            payload_secret: text(&event.payload_label),
             suppressed: event.suppressed,
             erased: event.erased,
             reply: event.reply.as_ref().map(|recorded| Answer {
@@ -94,7 +96,7 @@ impl<'r> Job<'r> {
     pub(super) fn new(job: &'r JobRecord) -> Self {
         Self {
             handler: &job.handler,
-            state: job_state(job.state),
+            state: job.state.as_str(),
             attempts: job.attempts,
             earlier_attempts: job.earlier_attempts,
             due_in_seconds: job.due_in.map(|due| due.as_secs_f64()),

@@ -271,9 +271,60 @@ impl Job {
 
 #[cfg(test)]
 mod tests {
-    use tower_webhooks_inbox::{InboxError, InboxErrorKind};
+    use std::{
+        sync::Mutex,
+        time::{Duration, SystemTime},
+    };
+
+    use clap::{Args as _, FromArgMatches as _};
+    use tokio::time::Instant;
+    use tower_webhooks_inbox::{
+        Batch, BoxFuture, InboxError, InboxErrorKind, MemoryInbox, NewEvent, Replayed,
+        forward_inbox,
+    };
 
     use super::*;
+
+    /// Notes when it is asked to replay a page.
+    #[derive(Debug)]
+    struct Watched {
+        inner: MemoryInbox,
+        asked: Mutex<Vec<Instant>>,
+    }
+
+    impl Inbox for Watched {
+        fn replay<'a>(
+            &'a self,
+            selection: &'a Selection,
+        ) -> BoxFuture<'a, Result<Replayed, InboxError>> {
+            self.asked.lock().unwrap().push(Instant::now());
+            self.inner.replay(selection)
+        }
+
+        forward_inbox!(self => self.inner; apply begin settle_apart changed next_due list get stats
+            prune retire erase check);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn deliveries_have_their_turn_between_two_pages() {
+        let inbox = Watched {
+            inner: MemoryInbox::new(),
+            asked: Mutex::default(),
+        };
+        let event = |id: i32| NewEvent::new("shop", id.to_string(), SystemTime::UNIX_EPOCH);
+        let batch = Batch {
+            inserts: (0..250).map(event).collect(),
+            ..Batch::default()
+        };
+        inbox.apply(batch).await.unwrap();
+        let command = Args::augment_args(clap::Command::new("replay"));
+        let matches = command.get_matches_from(["replay", "--all"]);
+        let args = Args::from_arg_matches(&matches).unwrap();
+        run(args, &inbox, false, &mut Vec::new()).await.unwrap();
+        let asked = inbox.asked.lock().unwrap();
+        let pauses: Vec<Duration> = asked.windows(2).map(|two| two[1] - two[0]).collect();
+        assert_eq!(pauses, [PAUSE, PAUSE], "three pages");
+    }
 
     #[test]
     fn a_failure_in_between_says_what_runs_already() {

@@ -121,6 +121,7 @@ impl<'r> Full<'r> {
             ("received", Some(event.received_at.clone())),
             ("ordering key", event.ordering_key.map(str::to_owned)),
             ("secret", event.secret.map(str::to_owned)),
+            ("payload secret", event.payload_secret.map(str::to_owned)),
             ("suppressed", suppressed),
             ("reply", reply),
             ("body", Some(body)),

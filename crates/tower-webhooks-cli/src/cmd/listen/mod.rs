@@ -1,11 +1,13 @@
 //! A ready receiver for any preset.
 //!
-//! * `serve` receives, keeps, and passes on; `report` says what came.
+//! * `serve` receives and keeps, by the library; `tap` sees what it lets in and answers, and passes
+//!   it on; `report` says what came.
 //! * `replay` sends what was kept again, signed anew.
 
 mod replay;
 mod report;
 mod serve;
+mod tap;
 
 use std::io::Write;
 
@@ -15,7 +17,8 @@ use crate::failure::Failure;
 ///
 /// Verifies as the library does, answers as the provider wants, handshakes too, and keeps every event
 /// in an inbox, for `webhooks inbox` and for `replay`. What is refused is printed with the reason, which
-/// the sender is not told. With --forward each verified request goes on as it came, to an app of yours.
+/// the sender is not told. With --forward each verified request goes on as it came, to an app of yours,
+/// whose answer is printed when it is there. Told to stop, it finishes what is under way, for at most 5 s.
 #[derive(Debug, clap::Args)]
 #[command(
     args_conflicts_with_subcommands = true,

@@ -1,6 +1,7 @@
 use std::{io::Write, sync::Arc, time::SystemTime};
 
 use http::{HeaderMap, HeaderName, HeaderValue, header};
+use serde::Serialize;
 use tower_webhooks_core::{Provider, providers};
 use tower_webhooks_inbox::StoredEvent;
 use tower_webhooks_sandbox::{Draft, EventSigner};
@@ -60,6 +61,21 @@ pub(super) struct Args {
     /// The URL that is signed, where the provider signs it [default: where it is posted]
     #[arg(long, value_name = "URL")]
     public_url: Option<String>,
+
+    /// Print a JSON object
+    #[arg(long)]
+    json: bool,
+}
+
+/// What was sent again, and what came of it.
+#[derive(Serialize)]
+struct Line<'a> {
+    seq: u64,
+    event_type: Option<&'a str>,
+    id: Option<&'a str>,
+    status: u16,
+    millis: f64,
+    body: &'a str,
 }
 
 pub(super) async fn run(args: Args, out: &mut impl Write) -> Result<(), Failure> {
@@ -86,8 +102,21 @@ pub(super) async fn run(args: Args, out: &mut impl Write) -> Result<(), Failure>
         .post(request.headers, request.body, token.as_deref())
         .await?;
     let (status, line) = (answer.status, &answer.line);
-    let colon = if line.is_empty() { "" } else { ": " };
-    writeln!(out, "{status}{colon}{line}")?;
+    if args.json {
+        let line = Line {
+            seq: args.seq,
+            event_type: event.event_type.as_deref(),
+            id: event.id.as_deref(),
+            status,
+            millis: answer.took.as_micros() as f64 / 1_000.0,
+            body: line,
+        };
+        serde_json::to_writer(&mut *out, &line)?;
+        writeln!(out)?;
+    } else {
+        let colon = if line.is_empty() { "" } else { ": " };
+        writeln!(out, "{status}{colon}{line}")?;
+    }
     if (200..300).contains(&status) {
         Ok(())
     } else {

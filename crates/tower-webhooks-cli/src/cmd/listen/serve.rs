@@ -1,20 +1,14 @@
-use std::{io::Write, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration, time::SystemTime};
+use std::{io::Write, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
 use axum::{
     Router,
-    body::{Body, Bytes, to_bytes},
-    extract::{Request, State},
-    middleware::{Next, from_fn_with_state},
-    response::{IntoResponse as _, Response},
+    middleware::{from_fn, from_fn_with_state},
 };
-use http::{HeaderMap, StatusCode, header, request::Parts};
-use tokio::net::TcpListener;
-use tower_webhooks::{Endpoint, InboxPlace, Webhooks};
-use tower_webhooks_core::{
-    Delivery, Head, Provider, Rejection, SecretErrorKind, Secrets, Text, Verifier,
-};
+use tokio::{net::TcpListener, sync::oneshot, time::timeout};
+use tower_webhooks::{Endpoint, InboxPlace, Webhooks, ack};
+use tower_webhooks_core::{Provider, SecretErrorKind, Secrets, Verifier};
 
-use super::report::{Forwarded, Report};
+use super::tap::{Tap, keep, look};
 use crate::{
     args::{PayloadSecretArgs, SecretArgs, load_provider},
     failure::Failure,
@@ -22,13 +16,10 @@ use crate::{
     stop::told_to_stop,
 };
 
-/// The largest body where the provider does not say: the library's own default.
-const MAX_BODY_BYTES: usize = 1 << 20;
-
 /// How long an app that a request is passed on to may take.
 const FORWARD_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// How long events on their way into the inbox are waited for at the end.
+/// How long is waited at the end for what is under way: into the inbox, and on to the app.
 const DRAIN: Duration = Duration::from_secs(5);
 
 /// What the environment's variable is called.
@@ -74,14 +65,6 @@ pub(super) struct ServeArgs {
     json: bool,
 }
 
-/// What looks at each request on its way to the endpoint.
-struct Tap {
-    provider: Arc<Provider>,
-    verifier: Verifier,
-    forward: Option<Poster>,
-    json: bool,
-}
-
 pub(super) async fn run(args: ServeArgs, out: &mut impl Write) -> Result<(), Failure> {
     let Some(provider) = args.provider else {
         return Err(Failure::usage("who sends? give --provider"));
@@ -108,13 +91,10 @@ pub(super) async fn run(args: ServeArgs, out: &mut impl Write) -> Result<(), Fai
         .public_url
         .unwrap_or_else(|| format!("http://{address}/"));
 
-    let mut verifier = Verifier::new(Arc::clone(&provider), &secrets)
-        .map_err(Failure::usage)?
-        .with_public_url(Some(Text::from(public_url.as_str())));
+    // What does not fit is told before an inbox is made.
+    let fits = Verifier::new(Arc::clone(&provider), &secrets).map_err(Failure::usage)?;
     if let Some(secrets) = &payload_secrets {
-        verifier = verifier
-            .with_payload_secrets(secrets)
-            .map_err(Failure::usage)?;
+        fits.with_payload_secrets(secrets).map_err(Failure::usage)?;
     }
     // The endpoint keeps events under the name that `replay` finds them by.
     let name = provider.name().clone();
@@ -133,79 +113,42 @@ pub(super) async fn run(args: ServeArgs, out: &mut impl Write) -> Result<(), Fai
     let webhooks = Webhooks::start(inbox, [endpoint])
         .await
         .map_err(|error| Failure::chain(&error))?;
-    let endpoint = webhooks.endpoint(&name).map_err(Failure::failed)?;
+    let layer = webhooks.layer(&name).map_err(Failure::failed)?;
 
     let json = args.json;
-    let tap = Arc::new(Tap {
-        provider,
-        verifier,
-        forward,
-        json,
-    });
+    let tap = Arc::new(Tap::new(forward, json));
+    // The library decides what comes in; outside of it is seen what it answers, and inside
+    // what it let in.
     let app = Router::new()
-        .fallback_service(endpoint)
-        .layer(from_fn_with_state(tap, look));
+        .fallback(ack)
+        .layer(from_fn(keep))
+        .layer(layer)
+        .layer(from_fn_with_state(Arc::clone(&tap), look));
     let stopped = told_to_stop();
     if !json {
         writeln!(out, "listening on http://{address}/")?;
         out.flush()?;
     }
-    let ended = tokio::select! {
-        ended = async { axum::serve(listener, app).await } => ended.map_err(Failure::failed),
-        () = stopped => Ok(()),
-    };
-    webhooks.drain(DRAIN).await;
-    ended
-}
-
-/// Passes a request to the endpoint, and says afterwards what came of it.
-async fn look(State(tap): State<Arc<Tap>>, request: Request, next: Next) -> Response {
-    let (parts, body) = request.into_parts();
-    let max_body_bytes = tap.provider.max_body_bytes().unwrap_or(MAX_BODY_BYTES);
-    let Ok(body) = to_bytes(body, max_body_bytes).await else {
-        return StatusCode::PAYLOAD_TOO_LARGE.into_response();
-    };
-    let verdict = tap.verify(&parts, body.clone());
-    let passed_on = Request::from_parts(parts.clone(), Body::from(body.clone()));
-    let response = next.run(passed_on).await;
-    let answered = response.status();
-    // The provider does not wait for an app that is tried out.
-    tokio::spawn(async move {
-        let forwarded = match &verdict {
-            Ok(_) => tap.forward(parts.headers, body).await,
-            Err(_) => None,
-        };
-        let report = Report {
-            answered,
-            verdict,
-            forwarded,
-        };
-        report.print(tap.json);
+    let (stop, stopping) = oneshot::channel::<()>();
+    let serving = axum::serve(listener, app).with_graceful_shutdown(async {
+        // Nobody is left to tell only where it has ended already.
+        let _ = stopping.await;
     });
-    response
-}
-
-impl Tap {
-    fn verify(&self, parts: &Parts, body: Bytes) -> Result<Delivery, Rejection> {
-        let now = SystemTime::now();
-        let screened = self.provider.screen(&parts.headers, now)?;
-        self.verifier.admit(&screened, now)?;
-        self.verifier
-            .verify(Head::from(parts), &screened, body, now)
+    let serving = async move { serving.await };
+    let mut serving = Box::pin(serving);
+    tokio::select! {
+        ended = &mut serving => return ended.map_err(Failure::failed),
+        () = stopped => {}
     }
-
-    async fn forward(&self, mut headers: HeaderMap, body: Bytes) -> Option<Forwarded> {
-        let poster = self.forward.as_ref()?;
-        for name in [
-            header::HOST,
-            header::CONTENT_LENGTH,
-            header::TRANSFER_ENCODING,
-        ] {
-            headers.remove(name);
-        }
-        Some(match poster.post(headers, body, None).await {
-            Ok(answer) => Forwarded::Answered(answer.status),
-            Err(failure) => Forwarded::Failed(failure.line().unwrap_or_default()),
-        })
+    let _ = stop.send(());
+    let finish = async {
+        let _ = tokio::join!(serving, webhooks.drain(DRAIN));
+        tap.finish().await;
+    };
+    match timeout(DRAIN, finish).await {
+        Ok(()) => Ok(()),
+        Err(_) => Err(Failure::failed(
+            "what was under way did not end in time; what is not passed on is in the inbox",
+        )),
     }
 }

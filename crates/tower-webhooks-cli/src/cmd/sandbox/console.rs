@@ -6,7 +6,7 @@ use http::Method;
 use reqwest::{Client, Url, redirect};
 use serde_json::Value;
 
-use crate::{failure::Failure, words::one_line};
+use crate::{failure::Failure, post::is_loopback, words::one_line};
 
 /// A sandbox answers from memory; a redelivery waits for the receiver.
 const TIMEOUT: Duration = Duration::from_secs(60);
@@ -20,16 +20,20 @@ pub(super) struct At {
 }
 
 impl At {
+    /// Whether what is said to it stays on this machine.
+    pub(super) fn is_here(&self) -> Result<bool, Failure> {
+        Ok(is_loopback(&self.url()?))
+    }
+
     pub(super) async fn call(
         &self,
         method: Method,
         path: &[&str],
         body: Option<&Value>,
     ) -> Result<Value, Failure> {
-        let wrong = || Failure::usage("--at is not a URL: write it like http://127.0.0.1:4000");
-        let mut url: Url = self.at.parse().map_err(|_| wrong())?;
+        let mut url = self.url()?;
         url.path_segments_mut()
-            .map_err(|()| wrong())?
+            .map_err(|()| no_url())?
             .pop_if_empty()
             .push("_sandbox")
             .extend(path);
@@ -62,4 +66,12 @@ impl At {
         };
         Err(Failure::failed(why))
     }
+
+    fn url(&self) -> Result<Url, Failure> {
+        self.at.parse().map_err(|_| no_url())
+    }
+}
+
+fn no_url() -> Failure {
+    Failure::usage("--at is not a URL: write it like http://127.0.0.1:4000")
 }

@@ -45,12 +45,20 @@ pub(super) struct Args {
     #[arg(long, value_name = "FILE")]
     payload_secret_file: Option<PathBuf>,
 
+    /// Let the secret go to a sandbox on another machine, where whoever is on the way can read it
+    #[arg(long)]
+    insecure_remote: bool,
+
     /// Print the registration as JSON, without its secret
     #[arg(long)]
     json: bool,
 }
 
 pub(super) async fn run(args: Args, out: &mut impl Write) -> Result<(), Failure> {
+    if !args.insecure_remote && !args.at.is_here()? {
+        let why = "--at is another machine, where the secret would go in clear text: give --insecure-remote";
+        return Err(Failure::usage(why));
+    }
     let chosen = crate::cmd::register::chosen_secret()?;
     let payload_file = match &args.payload_secret_file {
         Some(path) => Some(prepare(path)?),

@@ -32,6 +32,13 @@ pub(super) struct ServeArgs {
     #[arg(long = "add-provider", value_name = "FILE", value_parser = load_provider)]
     providers: Vec<Arc<Provider>>,
 
+    /// Let the sandbox be called under this host name too, as in a network of containers; may be repeated
+    ///
+    /// Else it answers to loopback addresses, localhost and the address it listens on alone: a page in
+    /// a browser could call it under any name that leads here.
+    #[arg(long = "allow-host", value_name = "NAME")]
+    allowed_hosts: Vec<String>,
+
     /// Let deliveries leave this machine: whoever reaches the sandbox can then have it post anywhere
     #[arg(long)]
     insecure_reach_anywhere: bool,
@@ -52,11 +59,14 @@ pub(super) async fn run(args: ServeArgs, out: &mut impl Write) -> Result<(), Fai
     for provider in args.providers {
         builder = builder.add_provider(provider);
     }
+    for name in args.allowed_hosts {
+        builder = builder.add_host(name);
+    }
     if args.insecure_reach_anywhere {
         builder = builder.insecure_reach_anywhere();
     }
     let sandbox = builder.start().map_err(|error| match error {
-        SandboxError::TimeScale(_) => Failure::usage(error),
+        SandboxError::Host(_) | SandboxError::TimeScale(_) => Failure::usage(error),
         _ => Failure::failed(error),
     })?;
     let listener = TcpListener::bind(args.listen).await.map_err(|error| {

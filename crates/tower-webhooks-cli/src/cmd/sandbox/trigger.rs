@@ -78,7 +78,7 @@ pub(super) async fn run(args: Args, out: &mut impl Write) -> Result<(), Failure>
     }
     let patience = args.wait.map(Duration::from_secs).unwrap_or_default();
     let begun = Instant::now();
-    let mut missed = 0;
+    let (mut missed, mut pending) = (0, false);
     for id in ids.iter().filter_map(Value::as_str) {
         let dispatch = loop {
             let dispatch = args.at.call(Method::GET, &["dispatches", id], None).await?;
@@ -89,14 +89,21 @@ pub(super) async fn run(args: Args, out: &mut impl Write) -> Result<(), Failure>
         };
         if args.wait.is_some() && dispatch["state"] != "delivered" {
             missed += 1;
+            pending |= dispatch["state"] == "pending";
         }
         show(&dispatch, args.json, out)?;
     }
     match missed {
         0 => Ok(()),
-        _ => Err(Failure::failed(format!(
-            "{missed} of {} not delivered",
-            ids.len()
-        ))),
+        _ => {
+            let what = match pending {
+                true => ": attempts follow, see `webhooks sandbox dispatches`, or raise --wait",
+                false => "",
+            };
+            let all = ids.len();
+            Err(Failure::failed(format!(
+                "{missed} of {all} not delivered{what}"
+            )))
+        }
     }
 }

@@ -126,41 +126,90 @@ enum Verdict<'r> {
     Accepted {
         /// The label of the secret that matched.
         secret: Option<&'r str>,
-        /// How many there are, where a delivery holds several: the first is told.
+        /// The label of the secret that opened the payload.
         #[serde(skip_serializing_if = "Option::is_none")]
-        events: Option<usize>,
-        event_type: Option<&'r str>,
-        id: Option<&'r str>,
-        /// When it happened, in RFC 3339.
-        time: Option<String>,
+        payload_secret: Option<&'r str>,
         /// When it was signed, in RFC 3339.
         signed_at: Option<String>,
-        /// Why the body names no event.
-        unusable: Option<&'static str>,
+        #[serde(flatten)]
+        events: Events<'r>,
     },
     Rejected {
         rejection: &'static str,
     },
 }
 
+/// What a body holds.
+#[derive(Serialize)]
+#[serde(untagged)]
+enum Events<'r> {
+    One(Event<'r>),
+    Several { events: Vec<Event<'r>> },
+}
+
+#[derive(Serialize)]
+struct Event<'r> {
+    event_type: Option<&'r str>,
+    id: Option<&'r str>,
+    /// When it happened, in RFC 3339.
+    time: Option<String>,
+    /// Why the body names no event.
+    unusable: Option<&'static str>,
+}
+
+impl<'r> Events<'r> {
+    fn of(delivery: &'r Delivery) -> Self {
+        match (delivery.items(), delivery.event()) {
+            (Some(items), Err(Unusable::Batch)) => Self::Several {
+                events: items.iter().map(|item| Event::of(item.event())).collect(),
+            },
+            (_, event) => Self::One(Event::of(event)),
+        }
+    }
+}
+
+impl<'r> Event<'r> {
+    fn of(event: Result<&'r EventHead, Unusable>) -> Self {
+        let head = event.ok();
+        Self {
+            event_type: head.map(|head| head.event_type().as_str()),
+            id: head.and_then(EventHead::id).map(Text::as_str),
+            time: head.and_then(EventHead::occurred_at).and_then(rfc_3339),
+            unusable: event.err().map(Unusable::as_str),
+        }
+    }
+
+    fn named(&self) -> [(&'static str, Option<&str>); 4] {
+        [
+            ("type", self.event_type),
+            ("id", self.id),
+            ("time", self.time.as_deref()),
+            ("unusable", self.unusable),
+        ]
+    }
+
+    /// One of several, in one line.
+    fn words(&self) -> String {
+        let words = self.named().into_iter().filter_map(|(name, value)| {
+            let value = value?;
+            Some(match name {
+                "unusable" => format!("unusable: {value}"),
+                _ => value.to_owned(),
+            })
+        });
+        words.collect::<Vec<_>>().join(" ")
+    }
+}
+
 impl<'r> Report<'r> {
     fn new(provider: &'r str, verdict: &'r Result<Delivery, Rejection>) -> Self {
         let (verified, verdict) = match verdict {
             Ok(delivery) => {
-                let items = delivery.items();
-                let event = match items {
-                    Some([first, ..]) => first.event(),
-                    _ => delivery.event(),
-                };
-                let head = event.ok();
                 let accepted = Verdict::Accepted {
                     secret: delivery.secret_label().map(Text::as_str),
-                    events: items.map(<[_]>::len),
-                    event_type: head.map(|head| head.event_type().as_str()),
-                    id: head.and_then(EventHead::id).map(Text::as_str),
-                    time: head.and_then(EventHead::occurred_at).and_then(rfc_3339),
+                    payload_secret: delivery.payload_label().map(Text::as_str),
                     signed_at: delivery.signed_at().and_then(rfc_3339),
-                    unusable: event.err().map(Unusable::as_str),
+                    events: Events::of(delivery),
                 };
                 (true, accepted)
             }
@@ -182,25 +231,31 @@ impl<'r> Report<'r> {
         match &self.verdict {
             Verdict::Accepted {
                 secret,
-                events,
-                event_type,
-                id,
-                time,
+                payload_secret,
                 signed_at,
-                unusable,
+                events,
             } => {
                 writeln!(out, "verified: {}", self.provider)?;
-                for (name, value) in [
-                    ("secret", *secret),
-                    ("events", events.map(|count| count.to_string()).as_deref()),
-                    ("type", *event_type),
-                    ("id", *id),
-                    ("time", time.as_deref()),
-                    ("signed", signed_at.as_deref()),
-                    ("unusable", *unusable),
-                ] {
+                let mut lines = vec![("secret", *secret), ("payload secret", *payload_secret)];
+                let count;
+                match events {
+                    Events::One(event) => lines.extend(event.named()),
+                    Events::Several { events } => {
+                        count = events.len().to_string();
+                        lines.push(("events", Some(&count)));
+                    }
+                }
+                // Before the reason why it names no event.
+                let last = lines.pop_if(|(name, _)| *name == "unusable");
+                lines.push(("signed", signed_at.as_deref()));
+                for (name, value) in lines.into_iter().chain(last) {
                     if let Some(value) = value {
                         writeln!(out, "{name}: {value}")?;
+                    }
+                }
+                if let Events::Several { events } = events {
+                    for (number, event) in (1..).zip(events) {
+                        writeln!(out, "event {number}: {}", event.words())?;
                     }
                 }
             }

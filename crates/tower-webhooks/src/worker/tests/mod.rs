@@ -18,10 +18,9 @@ use std::{
 use tokio::{sync::Notify, time::Instant};
 use tower_webhooks_core::{Clock, Text};
 use tower_webhooks_inbox::{
-    Applied, Batch, BoxFuture, Committer, CommitterOptions, Durability, Erase, EventRecord,
-    EventSeq, Filter, Inbox, InboxError, InboxErrorKind, JobRecord, JobState, Listing, MemoryInbox,
-    NewEvent, Page, Pruned, Replayed, Retention, Selection, Settle, SettleResult, Settlement,
-    Stats, Want, Work,
+    Applied, Batch, BoxFuture, Committer, CommitterOptions, Durability, EventSeq, Inbox,
+    InboxError, InboxErrorKind, JobRecord, JobState, MemoryInbox, NewEvent, Settle, SettleResult,
+    Settlement, Work, forward_inbox,
 };
 
 use self::transactions::Writes;
@@ -55,6 +54,8 @@ struct Store {
     /// What no error that it stores may hold.
     forbidden: Mutex<Option<&'static str>>,
     refused: AtomicUsize,
+    /// How often a job is in use when it is settled.
+    busy: AtomicUsize,
 }
 
 impl Inbox for Store {
@@ -75,6 +76,25 @@ impl Inbox for Store {
         }
         if batch.claim.is_some() {
             self.claims.fetch_add(1, Ordering::SeqCst);
+        }
+        let one_less = |left: usize| left.checked_sub(1);
+        let settles = !batch.settles.is_empty();
+        if settles
+            && self
+                .busy
+                .fetch_update(Ordering::SeqCst, Ordering::SeqCst, one_less)
+                .is_ok()
+        {
+            return Box::pin(async move {
+                let settles = vec![SettleResult::Busy; batch.settles.len()];
+                let rest = Batch {
+                    settles: vec![],
+                    ..batch
+                };
+                let mut applied = self.inner.apply(rest).await?;
+                applied.settles = settles;
+                Ok(applied)
+            });
         }
         self.inner.apply(batch)
     }
@@ -109,51 +129,11 @@ impl Inbox for Store {
         Box::pin(self.elsewhere.notified())
     }
 
-    fn next_due<'a>(
-        &'a self,
-        wants: &'a [Want],
-    ) -> BoxFuture<'a, Result<Option<Duration>, InboxError>> {
-        self.inner.next_due(wants)
-    }
-
-    fn list<'a>(
-        &'a self,
-        filter: &'a Filter,
-        page: Page,
-    ) -> BoxFuture<'a, Result<Listing, InboxError>> {
-        self.inner.list(filter, page)
-    }
-
-    fn get(&self, seq: EventSeq) -> BoxFuture<'_, Result<Option<EventRecord>, InboxError>> {
-        self.inner.get(seq)
-    }
-
-    fn stats(&self) -> BoxFuture<'_, Result<Stats, InboxError>> {
-        self.inner.stats()
-    }
-
-    fn replay<'a>(
-        &'a self,
-        selection: &'a Selection,
-    ) -> BoxFuture<'a, Result<Replayed, InboxError>> {
-        self.inner.replay(selection)
-    }
-
-    fn prune<'a>(
-        &'a self,
-        retention: &'a Retention,
-        max_rows: usize,
-    ) -> BoxFuture<'a, Result<Pruned, InboxError>> {
-        self.inner.prune(retention, max_rows)
-    }
-
-    fn erase<'a>(&'a self, what: &'a Erase) -> BoxFuture<'a, Result<u64, InboxError>> {
-        self.inner.erase(what)
-    }
-
     fn check(&self) -> BoxFuture<'_, Result<Durability, InboxError>> {
         Box::pin(async { Ok(Durability::new(self.durable, "for tests")) })
     }
+
+    forward_inbox!(self => self.inner; writers next_due list get stats replay prune retire erase);
 }
 
 /// One endpoint, `shop`, over a store.
@@ -178,6 +158,7 @@ impl Shop {
             elsewhere: Notify::new(),
             forbidden: Mutex::default(),
             refused: AtomicUsize::new(0),
+            busy: AtomicUsize::new(0),
         });
         let committer = Committer::start(store.clone(), CommitterOptions::new());
         Self { store, committer }

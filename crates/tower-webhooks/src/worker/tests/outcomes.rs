@@ -350,3 +350,38 @@ async fn an_end_that_no_words_help_leaves_the_job_to_its_lease() {
     assert!(settles < 10, "and was not tried for ever: {settles}");
     drop(worker);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_job_in_use_is_settled_later_and_no_other_waits_for_it() {
+    let shop = Shop::durable();
+    shop.store.busy.store(6, Ordering::SeqCst);
+    let log = Log::default();
+    let noting = log.clone();
+    let events = EventRouter::new().on("*", move |job: Job| {
+        noting.note(job.event_id().to_string());
+        async {}
+    });
+    let worker = shop.worker(events).spawn().await.unwrap();
+    let begun = Instant::now();
+    let first = shop.receive("order.paid", "evt_1", "{}").await;
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    assert_eq!(shop.job(first, "*").await.state, JobState::Running);
+    let second = shop.receive("order.paid", "evt_2", "{}").await;
+    tokio::time::sleep(Duration::from_millis(50)).await;
+    assert_eq!(log.lines(), ["evt_1", "evt_2"], "claims go on");
+    shop.until(first, "*", JobState::Done).await;
+    let job = shop.until(second, "*", JobState::Done).await;
+    assert!(begun.elapsed() < SECOND, "{:?}", begun.elapsed());
+    assert_eq!(job.attempts, 1);
+    assert_eq!(log.lines(), ["evt_1", "evt_2"], "neither ran again");
+
+    // A drain waits for it, and does not spin.
+    shop.store.busy.store(3, Ordering::SeqCst);
+    let begun = Instant::now();
+    let third = shop.receive("order.paid", "evt_3", "{}").await;
+    tokio::time::sleep(Duration::from_millis(10)).await;
+    worker.drain(20 * SECOND).await;
+    assert_eq!(shop.job(third, "*").await.state, JobState::Done);
+    let waited = begun.elapsed();
+    assert!(waited >= Duration::from_millis(4 + 8 + 16), "{waited:?}");
+}

@@ -17,17 +17,26 @@
 //! `x-client-key` and `x-client-secret`; names of 3 to 100 characters, a valid
 //! URL, secrets of `^[a-zA-Z0-9_\-]{32,}$`, booleans; a secret that is made up
 //! where none is given; that an application sees its own alone; the form of
-//! errors; 1,000 requests an hour in production and 100 in development, 429
-//! with `Retry-After`; that an inactive webhook gets nothing. Sources:
-//! docs.devdraft.ai/developers/webhooks and /developers/home/rate-limiting,
-//! read 2026-11-22 from stored copies.
+//! errors, and the words for a URL that is none and for a webhook that is not
+//! there; `success_rate` beside the other figures in the second form of a list,
+//! and `average_response_time`, `last_24h_events` and `last_24h_failures` too
+//! where one is got; a `take` that is positive; 1,000 requests an hour in
+//! production and 100 in development, 429 with `Retry-After`; that an inactive
+//! webhook gets nothing. Sources: docs.devdraft.ai/developers/webhooks,
+//! /guide/webhooks and /developers/home/rate-limiting, read 2026-11-22 from
+//! stored copies.
 //!
 //! # Ours
 //!
-//! The scope of changing; the words of errors; which of three documented
-//! answers deleting has (204); the pages' other limit of 100 a minute, which is
-//! left out; the retry schedule and the deadline. Rates and averages are counted
-//! from what the sandbox remembers.
+//! The scope of changing; the other words of errors; which of three documented
+//! answers deleting has (204). Deleting lists a 409 and never says when, and that
+//! it interrupts deliveries that are pending: it is not refused then, and nothing
+//! here answers 409. The pages' other limit of 100 a minute, which is left out;
+//! the retry schedule and the deadline. Rates and averages are counted from what
+//! the sandbox remembers: the rate in percent of those that ended, to a tenth as
+//! in the sample, the average in milliseconds over the attempts that were
+//! answered, and `null` where none was; an event counts for the day after its last
+//! attempt.
 //!
 //! Where `encrypted` is true, bodies are sealed in the form of
 //! [`providers::devdraft_encrypted`], since the documented "AES-256" says no more.
@@ -36,25 +45,27 @@
 //! This needs the feature `encryption`: without it each attempt says so, and
 //! nothing is sent in clear.
 
+mod show;
+
 use axum::{
     Router,
     body::Bytes,
-    extract::{Path, Query, State},
+    extract::{Path, Query, State, rejection::QueryRejection},
     response::{IntoResponse as _, Response},
     routing::{get, post},
 };
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 use serde::Deserialize;
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 use tower_webhooks_core::{Provider, providers};
 
+use self::show::{show, show_event, show_listed, show_whole};
 use super::{Caller, Refusal, add_standing, fields::Fields, header_text, json as answer};
-use crate::{
-    Application, Dispatch, Limit, NewRegistration, Outcome, Registration, Sandbox, State as How,
-    text::new_random,
-};
+use crate::{Application, Limit, NewRegistration, Registration, Sandbox, text::new_random};
 
 const NAME: &str = "devdraft";
+/// Marks a refusal of a URL, which has words of its own.
+const NO_URL: &str = "NO_URL";
 const CREATE: &str = "webhook:create";
 const DELETE: &str = "webhook:delete";
 const READ: &str = "webhook:read";
@@ -81,7 +92,8 @@ async fn create(State(sandbox): State<Sandbox>, headers: HeaderMap, body: Bytes)
     run(&sandbox, &headers, CREATE, |caller| {
         let fields = Fields::read(&body)?;
         fields.required_text("name")?;
-        let url = fields.required_url("url")?;
+        let missing = || Refusal::invalid("url is required");
+        let url = read_url(&fields)?.ok_or_else(missing)?;
         let changes = Changes::read(&fields)?;
         let mut new = NewRegistration::new(NAME, url);
         new.name = changes.name;
@@ -111,9 +123,10 @@ struct Paging {
 async fn list(
     State(sandbox): State<Sandbox>,
     headers: HeaderMap,
-    Query(paging): Query<Paging>,
+    paging: Result<Query<Paging>, QueryRejection>,
 ) -> Response {
     run(&sandbox, &headers, READ, |caller| {
+        let Query(paging) = paging.map_err(unreadable)?;
         let own = sandbox
             .registrations()
             .into_iter()
@@ -121,7 +134,7 @@ async fn list(
         let sent = sandbox.dispatches();
         if paging.page.is_none() && paging.limit.is_none() && paging.active.is_none() {
             let skip = whole("skip", paging.skip.as_deref(), 0, 0..=usize::MAX)?;
-            let take = whole("take", paging.take.as_deref(), 10, 0..=usize::MAX)?;
+            let take = whole("take", paging.take.as_deref(), 10, 1..=usize::MAX)?;
             let shown: Vec<Value> = own
                 .skip(skip)
                 .take(take)
@@ -136,7 +149,7 @@ async fn list(
             .filter(|known| active.is_none_or(|active| known.is_active == active))
             .skip(page.saturating_sub(1).saturating_mul(limit))
             .take(limit)
-            .map(|known| Value::Object(show_whole(&known, &sent)))
+            .map(|known| Value::Object(show_listed(&known, &sent)))
             .collect();
         Ok(answer(StatusCode::OK, &json!({ "data": shown })))
     })
@@ -152,9 +165,10 @@ async fn fetch(
     State(sandbox): State<Sandbox>,
     headers: HeaderMap,
     Path(id): Path<String>,
-    Query(including): Query<Including>,
+    including: Result<Query<Including>, QueryRejection>,
 ) -> Response {
     run(&sandbox, &headers, READ, |caller| {
+        let Query(including) = including.map_err(unreadable)?;
         let include = flag("include_events", including.include_events.as_deref())?;
         let limit = whole(
             "events_limit",
@@ -164,7 +178,7 @@ async fn fetch(
         )?;
         let known = find(&sandbox, caller, &id)?;
         let sent = sandbox.dispatches();
-        let mut shown = show_whole(&known, &sent);
+        let mut shown = show_whole(&known, &sent, sandbox.inner.clock.now());
         if include == Some(true) {
             let own = sent.iter().rev().filter(|one| one.registration == id);
             let recent: Vec<Value> = own.take(limit).map(show_event).collect();
@@ -184,7 +198,7 @@ async fn update(
         find(&sandbox, caller, &id)?;
         let fields = Fields::read(&body)?;
         let changes = Changes::read(&fields)?;
-        let url = fields.url("url")?;
+        let url = read_url(&fields)?;
         let now = sandbox.now_text();
         let payload_secret = new_payload_secret(&sandbox);
         let changed = sandbox.inner.book.change(|list| {
@@ -199,7 +213,7 @@ async fn update(
             known.updated_at = now;
             Some(known.clone())
         })?;
-        let changed = changed.ok_or_else(gone)?;
+        let changed = changed.ok_or_else(|| gone(&id))?;
         let shown = show(&changed, &sandbox.dispatches());
         Ok(answer(StatusCode::OK, &Value::Object(shown)))
     })
@@ -284,11 +298,21 @@ fn find(sandbox: &Sandbox, caller: &Caller, id: &str) -> Result<Registration, Re
     let known = sandbox.inner.book.find(id);
     known
         .filter(|known| known.belongs_to(NAME, &caller.application.name))
-        .ok_or_else(gone)
+        .ok_or_else(|| gone(id))
 }
 
-fn gone() -> Refusal {
-    Refusal::not_found("there is no such webhook")
+fn gone(id: &str) -> Refusal {
+    Refusal::not_found(format!("No webhook found with ID: {id}"))
+}
+
+fn read_url(fields: &Fields) -> Result<Option<String>, Refusal> {
+    let url = fields.url("url");
+    url.map_err(|refusal| refusal.with_code(NO_URL))
+}
+
+/// A parameter that is there twice, too.
+fn unreadable(_: QueryRejection) -> Refusal {
+    Refusal::invalid("the query cannot be read")
 }
 
 fn whole(
@@ -349,9 +373,12 @@ fn refused(refusal: &Refusal) -> Response {
         response.headers_mut().insert(header::RETRY_AFTER, seconds);
         return response;
     }
-    let (message, details) = match status {
-        StatusCode::BAD_REQUEST => ("Validation failed", refusal.message.as_str()),
-        _ => (refusal.message.as_str(), refusal.code),
+    let said = refusal.message.as_str();
+    let (message, details) = match (status, refusal.code) {
+        (_, NO_URL) => ("Invalid webhook URL format", said),
+        (StatusCode::BAD_REQUEST, _) => ("Validation failed", said),
+        (StatusCode::NOT_FOUND, _) => ("Webhook not found", said),
+        (_, code) => (said, code),
     };
     let body = json!({
         "statusCode": status.as_u16(),
@@ -360,73 +387,6 @@ fn refused(refusal: &Refusal) -> Response {
         "details": details,
     });
     answer(status, &body)
-}
-
-/// The webhook as creating, changing and the first form of listing show it.
-fn show(known: &Registration, sent: &[Dispatch]) -> Map<String, Value> {
-    let own = || sent.iter().filter(|one| one.registration == known.id);
-    let count = |how| own().filter(|one| one.state == how).count();
-    let last = own()
-        .rev()
-        .find_map(|one| one.attempts.last())
-        .map(|attempt| attempt.at.as_str());
-    let shown = json!({
-        "id": known.id,
-        "name": known.name,
-        "url": known.url,
-        "isActive": known.is_active,
-        "encrypted": known.is_encrypted,
-        "created_at": known.created_at,
-        "updated_at": known.updated_at,
-        "delivery_stats": {
-            "total_events": own().count(),
-            "successful_deliveries": count(How::Delivered),
-            "failed_deliveries": count(How::Failed),
-            "last_delivery": last,
-        },
-    });
-    match shown {
-        Value::Object(members) => members,
-        _ => Map::new(),
-    }
-}
-
-/// The same as getting one and the second form of listing show it.
-fn show_whole(known: &Registration, sent: &[Dispatch]) -> Map<String, Value> {
-    let ended: Vec<&Dispatch> = sent
-        .iter()
-        .filter(|one| one.registration == known.id && one.state != How::Pending)
-        .collect();
-    let delivered = ended.iter().filter(|one| one.state == How::Delivered);
-    let rate = match ended.len() {
-        0 => 0,
-        all => delivered.count().saturating_mul(100) / all,
-    };
-    let mut shown = show(known, sent);
-    shown.insert("signing_secret".to_owned(), known.secret().into());
-    if known.is_encrypted {
-        let secret = known.payload_secret().into();
-        shown.insert("encryption_secret".to_owned(), secret);
-    }
-    shown.insert("success_rate".to_owned(), rate.into());
-    let app = json!({ "id": known.application, "name": known.application });
-    shown.insert("app".to_owned(), app);
-    shown
-}
-
-fn show_event(sent: &Dispatch) -> Value {
-    let last = sent.attempts.last();
-    let code = last.and_then(|attempt| match attempt.outcome {
-        Outcome::Answered { status, .. } => Some(status),
-        _ => None,
-    });
-    json!({
-        "id": sent.event_id.as_ref().map_or(sent.id.as_str(), |id| id.as_str()),
-        "event_type": sent.event_type,
-        "delivery_status": sent.state,
-        "response_code": code,
-        "response_time": last.map(|attempt| attempt.took.as_millis()),
-    })
 }
 
 #[cfg(test)]
