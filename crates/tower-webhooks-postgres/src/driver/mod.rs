@@ -2,15 +2,18 @@
 //!
 //! * `pooled` is tokio-postgres with deadpool; `sqlx` is a pool of sqlx's.
 //! * `hosts` finds the one of several hosts that answers.
-//! * Statements are never kept in a connection by a name, so that they also run
-//!   behind a pooler that gives each transaction another connection.
+//! * `kept` are statements that a connection keeps by a name. Where a pooler may give
+//!   each transaction another connection there are none.
 //! * Values are encoded and decoded by `postgres-types` for both; `values` are those
 //!   that it does not know.
 
 mod hosts;
+mod kept;
 mod pooled;
 #[cfg(feature = "sqlx")]
 mod sqlx;
+#[cfg(test)]
+mod tests;
 mod values;
 
 use std::{error::Error, fmt};
@@ -52,6 +55,8 @@ pub(crate) struct Trip<'a> {
 #[derive(Clone, Copy)]
 pub(crate) struct Begin<'a> {
     pub(crate) sql: &'a str,
+    /// Whether the statements of the transaction come again and again.
+    pub(crate) keep: bool,
     /// Told when it is done.
     pub(crate) done: &'a Notify,
 }

@@ -1,22 +1,74 @@
 //! tokio-postgres with deadpool.
 
-use std::{error::Error, time::Duration};
+use std::{error::Error, pin::pin, sync::Arc, time::Duration};
 
-use deadpool_postgres::{Object, PoolError};
-use futures_util::future::join_all;
+use deadpool_postgres::{
+    BuildError, Manager, ManagerConfig, Object, PoolError, RecyclingMethod, Runtime,
+};
+use futures_util::{
+    FutureExt,
+    future::{join_all, maybe_done},
+};
 use tokio::{sync::mpsc, task::AbortHandle};
-use tokio_postgres::types::{FromSql, Type};
+use tokio_postgres::{
+    Statement,
+    types::{FromSql, Type},
+};
 use tower_webhooks_inbox::{BoxFuture, Work};
 
-use super::{Begun, Columns, Connection, Hosts, Listener, Pool, Row, Trip};
+use super::{Begun, Columns, Connection, Hosts, Listener, Pool, Query, Row, Trip, kept::Kept};
 use crate::error::Failure;
 
 /// A pool of deadpool's, and how to make a connection beside it.
 #[derive(Debug)]
 pub(crate) struct Pooled {
-    pub(crate) pool: deadpool_postgres::Pool,
+    pool: deadpool_postgres::Pool,
     /// A pool of somebody else's tells nobody what its connections are told.
-    pub(crate) beside: Option<Hosts>,
+    beside: Option<Hosts>,
+    /// Nor does it say what is between it and the server.
+    kept: Option<Arc<Kept>>,
+}
+
+impl Pooled {
+    /// Somebody else's pool.
+    pub(crate) fn theirs(pool: deadpool_postgres::Pool) -> Self {
+        Self {
+            pool,
+            beside: None,
+            kept: None,
+        }
+    }
+
+    /// A pool of ours, of so many connections; `direct` unless it is known that there
+    /// is a pooler in between.
+    pub(crate) fn ours(
+        config: &tokio_postgres::Config,
+        hosts: Hosts,
+        connections: usize,
+        direct: bool,
+    ) -> Result<Self, BuildError> {
+        let manager = Manager::from_connect(config.clone(), hosts.clone(), RECYCLING);
+        let mut pool = deadpool_postgres::Pool::builder(manager)
+            .max_size(connections)
+            .runtime(Runtime::Tokio1);
+        let kept = direct.then(Kept::new);
+        if let Some(kept) = &kept {
+            pool = pool.post_create(kept.introduce());
+        }
+        Ok(Self {
+            pool: pool.build()?,
+            beside: Some(hosts),
+            kept,
+        })
+    }
+
+    fn hold(&self, object: Object) -> Box<Held> {
+        Box::new(Held {
+            object,
+            kept: self.kept.clone(),
+            keeps: false,
+        })
+    }
 }
 
 impl Pool for Pooled {
@@ -27,7 +79,7 @@ impl Pool for Pooled {
                 PoolError::Timeout(_) if self.is_busy() => Failure::Busy,
                 other => Failure::Connection(other.into()),
             })?;
-            Ok(Box::new(Held(object)) as Box<dyn Connection>)
+            Ok(self.hold(object) as Box<dyn Connection>)
         })
     }
 
@@ -64,66 +116,120 @@ impl Pool for Pooled {
         let begun = work.take::<PooledWork>()?;
         let (object, mark) = begun.into_parts()?;
         Some(Begun {
-            connection: Box::new(Held(object)),
+            connection: self.hold(object),
             mark,
         })
     }
 }
 
-struct Held(Object);
+struct Held {
+    object: Object,
+    kept: Option<Arc<Kept>>,
+    /// Whether the statements of this transaction are.
+    keeps: bool,
+}
 
 impl Connection for Held {
     fn make<'a>(&'a mut self, trip: Trip<'a>) -> BoxFuture<'a, Result<Vec<Vec<Row>>, Failure>> {
         Box::pin(async move {
-            let client: &tokio_postgres::Client = &self.0;
-            let batch = async |sql: &str| match sql {
-                "" => Ok(()),
-                sql => client.batch_execute(sql).await,
-            };
-            let queries = trip
-                .queries
-                .iter()
-                .map(|(sql, params)| client.query_typed(sql, params));
-            let begin = async {
-                let Some(begin) = trip.begin else {
-                    return Ok(());
-                };
-                client.batch_execute(begin.sql).await?;
-                begin.done.notify_one();
-                Ok(())
-            };
-            let commit = if trip.commit { "COMMIT" } else { "" };
-            // Each sends when it is first asked, which is in this order. All answers are waited
-            // for: the first failure is the reason, the others follow from it.
-            let (begun, first, answers, last) = tokio::join!(
-                biased;
-                begin,
-                batch(trip.first),
-                join_all(queries),
-                batch(commit),
-            );
-            begun.map_err(failure)?;
-            first.map_err(failure)?;
-            let mut all = Vec::with_capacity(answers.len());
-            for rows in answers {
-                let rows = rows.map_err(failure)?.into_iter();
-                all.push(rows.map(|row| Row(Box::new(row))).collect());
+            let mut first = String::new();
+            if let Some(begin) = trip.begin {
+                let kept = self.kept.as_ref().filter(|_| begin.keep);
+                let check = kept.and_then(|kept| kept.check(&self.object));
+                self.keeps = check.is_some();
+                first = check.unwrap_or_default();
             }
-            last.map_err(failure)?;
-            Ok(all)
+            first.push_str(trip.first);
+            let made = self.send(trip, &first).await;
+            made.map_err(|error| match &self.kept {
+                Some(kept) if self.keeps => kept.judge(failure(error)),
+                _ => failure(error),
+            })
         })
     }
 
     fn roll_back(&mut self) -> BoxFuture<'_, Result<(), Failure>> {
-        Box::pin(async { self.0.batch_execute("ROLLBACK").await.map_err(failure) })
+        Box::pin(async {
+            let rolled_back = self.object.batch_execute("ROLLBACK").await;
+            rolled_back.map_err(failure)
+        })
     }
 
     fn discard(self: Box<Self>) {
-        drop(Object::take(self.0));
+        drop(Object::take(self.object));
     }
 
     fn into_work(self: Box<Self>, mark: String) -> Work {
-        Work::new(PooledWork::new(self.0, mark))
+        Work::new(PooledWork::new(self.object, mark))
+    }
+}
+
+impl Held {
+    /// Each part sends when it is first asked, which is in this order. All answers are
+    /// waited for: the first failure is the reason, the others follow from it.
+    async fn send(
+        &self,
+        trip: Trip<'_>,
+        first: &str,
+    ) -> Result<Vec<Vec<Row>>, tokio_postgres::Error> {
+        let client: &tokio_postgres::Client = &self.object;
+        let batch = async |sql: &str| match sql {
+            "" => Ok(()),
+            sql => client.batch_execute(sql).await,
+        };
+        let begin = async {
+            let Some(begin) = trip.begin else {
+                return Ok(());
+            };
+            client.batch_execute(begin.sql).await?;
+            begin.done.notify_one();
+            Ok(())
+        };
+        let mut opened = pin!(maybe_done(async {
+            let (begun, first) = tokio::join!(biased; begin, batch(first));
+            begun.and(first)
+        }));
+        let _ = opened.as_mut().now_or_never();
+        let mut prepared = pin!(maybe_done(join_all(
+            trip.queries.iter().map(|query| self.prepare(query))
+        )));
+        if prepared.as_mut().now_or_never().is_none() {
+            // This connection's first of one of them.
+            tokio::join!(biased; opened.as_mut(), prepared.as_mut());
+        }
+        let prepared = prepared.as_mut().take_output().unwrap_or_default();
+        let queries = trip.queries.iter().zip(prepared);
+        let queries = queries.map(async |((sql, params), prepared)| match prepared? {
+            Some(statement) => {
+                let params: Vec<_> = params.iter().map(|(value, _)| *value).collect();
+                client.query(&statement, &params).await
+            }
+            None => client.query_typed(sql, params).await,
+        });
+        let commit = if trip.commit { "COMMIT" } else { "" };
+        let ((), answers, last) =
+            tokio::join!(biased; opened.as_mut(), join_all(queries), batch(commit));
+        opened.as_mut().take_output().unwrap_or(Ok(()))?;
+        let mut all = Vec::with_capacity(answers.len());
+        for rows in answers {
+            let rows = rows?.into_iter();
+            all.push(rows.map(|row| Row(Box::new(row))).collect());
+        }
+        last?;
+        Ok(all)
+    }
+
+    /// The statement as this connection keeps it; at once, unless it is its first time.
+    async fn prepare(
+        &self,
+        (sql, params): &Query<'_>,
+    ) -> Result<Option<Statement>, tokio_postgres::Error> {
+        if !self.keeps {
+            return Ok(None);
+        }
+        let types: Vec<Type> = params.iter().map(|(_, kind)| kind.clone()).collect();
+        let statement = self.object.prepare_typed_cached(sql, &types).await;
+        statement.map(Some)
     }
 }
 
@@ -238,6 +344,11 @@ fn failure(error: tokio_postgres::Error) -> Failure {
         None => Failure::Connection(error.into()),
     }
 }
+
+/// A connection is asked for nothing before its transaction begins.
+const RECYCLING: ManagerConfig = ManagerConfig {
+    recycling_method: RecyclingMethod::Fast,
+};
 
 /// How long a stopped handler's last statement may keep its connection.
 const ROLLBACK: Duration = Duration::from_secs(5);

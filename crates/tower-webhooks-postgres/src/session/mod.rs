@@ -14,6 +14,8 @@ use futures_util::FutureExt;
 use tokio::{sync::Notify, time::Instant};
 use tokio_postgres::types::{ToSql, Type};
 
+#[cfg(test)]
+pub(crate) use self::database::BY_INDEX;
 pub(crate) use self::database::{Database, Limits};
 use crate::{
     driver::{Begin, Connection, Param, Query, Row, Trip},
@@ -45,6 +47,14 @@ impl Deferred {
     }
 }
 
+/// What begins a transaction.
+#[derive(Debug)]
+struct Beginning {
+    sql: String,
+    /// Whether its statements come again and again.
+    keep: bool,
+}
+
 /// Why a transaction did not begin.
 enum Unbegun {
     /// It did, and then this failed.
@@ -68,12 +78,16 @@ impl Session {
     /// Begins the transaction within the limit; the rest of the trip has its own.
     async fn begin(
         &mut self,
-        sql: &str,
+        begin: &Beginning,
         trip: Trip<'_>,
         until: Instant,
     ) -> Result<Vec<Vec<Row>>, Unbegun> {
         let done = Notify::new();
-        let begin = Begin { sql, done: &done };
+        let begin = Begin {
+            sql: &begin.sql,
+            keep: begin.keep,
+            done: &done,
+        };
         let trip = Trip {
             begin: Some(begin),
             ..trip
