@@ -214,6 +214,7 @@ impl PostgresBuilder {
             statement: self.statement_timeout,
         };
         let database = Database::new(pool, for_handlers, schema, limits);
+        database.probe().await;
         let hints = (self.notify && notify).then(Hints::new);
         Ok(PostgresInbox::new(database, hints))
     }

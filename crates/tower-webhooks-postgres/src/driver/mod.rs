@@ -39,7 +39,7 @@ pub(crate) type Param<'a> = (&'a (dyn ToSql + Sync), Type);
 pub(crate) type Query<'a> = (&'a str, Vec<Param<'a>>);
 
 /// What goes to the server without waiting for an answer in between, where the
-/// driver can do that: what begins a transaction, statements without values,
+/// driver can do that and knows the statements: what begins a transaction, statements without values,
 /// statements with values, and the commit. After one that fails the rest fails too,
 /// because a transaction surrounds them: the commit then takes back. Where a
 /// transaction cannot be begun nothing can be written, since that is the reason.
@@ -73,6 +73,11 @@ impl<'a> Trip<'a> {
 /// Where connections come from.
 pub(crate) trait Pool: fmt::Debug + Send + Sync + 'static {
     fn connection(&self) -> BoxFuture<'_, Result<Box<dyn Connection>, Failure>>;
+
+    /// Finds out whether its connections may keep statements; until then none do.
+    fn probe(&self) -> BoxFuture<'_, Result<(), Failure>> {
+        Box::pin(async { Ok(()) })
+    }
 
     /// Whether all connections that it may have are in use: who waits then waits for
     /// them, and not for the server.

@@ -1,14 +1,19 @@
 //! tokio-postgres with deadpool.
 
-use std::{error::Error, pin::pin, sync::Arc, time::Duration};
+use std::{
+    error::Error,
+    pin::pin,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
 use deadpool_postgres::{
-    BuildError, Manager, ManagerConfig, Object, PoolError, RecyclingMethod, Runtime,
+    BuildError, HookError, Manager, ManagerConfig, Object, PoolError, RecyclingMethod, Runtime,
 };
-use futures_util::{
-    FutureExt,
-    future::{join_all, maybe_done},
-};
+use futures_util::{FutureExt, future::join_all};
 use tokio::{sync::mpsc, task::AbortHandle};
 use tokio_postgres::{
     Statement,
@@ -22,7 +27,7 @@ use crate::error::Failure;
 /// A pool of deadpool's, and how to make a connection beside it.
 #[derive(Debug)]
 pub(crate) struct Pooled {
-    pool: deadpool_postgres::Pool,
+    pub(super) pool: deadpool_postgres::Pool,
     /// A pool of somebody else's tells nobody what its connections are told.
     beside: Option<Hosts>,
     /// Nor does it say what is between it and the server.
@@ -51,7 +56,7 @@ impl Pooled {
         let mut pool = deadpool_postgres::Pool::builder(manager)
             .max_size(connections)
             .runtime(Runtime::Tokio1);
-        let kept = direct.then(Kept::new);
+        let kept = direct.then(Arc::<Kept>::default);
         if let Some(kept) = &kept {
             pool = pool.post_create(kept.introduce());
         }
@@ -75,7 +80,8 @@ impl Pool for Pooled {
     fn connection(&self) -> BoxFuture<'_, Result<Box<dyn Connection>, Failure>> {
         Box::pin(async {
             let object = self.pool.get().await.map_err(|error| match error {
-                PoolError::Backend(error) => failure(error),
+                PoolError::Backend(error)
+                | PoolError::PostCreateHook(HookError::Backend(error)) => failure(error),
                 PoolError::Timeout(_) if self.is_busy() => Failure::Busy,
                 other => Failure::Connection(other.into()),
             })?;
@@ -86,6 +92,15 @@ impl Pool for Pooled {
     fn is_busy(&self) -> bool {
         let status = self.pool.status();
         status.size >= status.max_size && status.available == 0
+    }
+
+    fn probe(&self) -> BoxFuture<'_, Result<(), Failure>> {
+        Box::pin(async {
+            match &self.kept {
+                Some(kept) => kept.probe(&self.pool).await,
+                None => Ok(()),
+            }
+        })
     }
 
     fn listen<'a>(
@@ -140,11 +155,15 @@ impl Connection for Held {
                 first = check.unwrap_or_default();
             }
             first.push_str(trip.first);
-            let made = self.send(trip, &first).await;
-            made.map_err(|error| match &self.kept {
-                Some(kept) if self.keeps => kept.judge(failure(error)),
-                _ => failure(error),
-            })
+            self.send(trip, &first)
+                .await
+                .map_err(|broken| match broken {
+                    Broken::Begun(error) => match &self.kept {
+                        Some(kept) if self.keeps => kept.judge(failure(error), &self.object),
+                        _ => failure(error),
+                    },
+                    Broken::Unbegun(error) => failure(error),
+                })
         })
     }
 
@@ -164,58 +183,104 @@ impl Connection for Held {
     }
 }
 
+/// Why a trip failed.
+enum Broken {
+    Begun(tokio_postgres::Error),
+    /// Its transaction could not be begun.
+    Unbegun(tokio_postgres::Error),
+}
+
 impl Held {
     /// Each part sends when it is first asked, which is in this order. All answers are
-    /// waited for: the first failure is the reason, the others follow from it.
-    async fn send(
-        &self,
-        trip: Trip<'_>,
-        first: &str,
-    ) -> Result<Vec<Vec<Row>>, tokio_postgres::Error> {
+    /// waited for. The first failure is the reason, and the others follow from it.
+    async fn send(&self, trip: Trip<'_>, first: &str) -> Result<Vec<Vec<Row>>, Broken> {
         let client: &tokio_postgres::Client = &self.object;
         let batch = async |sql: &str| match sql {
             "" => Ok(()),
             sql => client.batch_execute(sql).await,
         };
         let begin = async {
-            let Some(begin) = trip.begin else {
-                return Ok(());
-            };
-            client.batch_execute(begin.sql).await?;
-            begin.done.notify_one();
+            if let Some(begin) = trip.begin {
+                let begun = client.batch_execute(begin.sql).await;
+                begun.map_err(Broken::Unbegun)?;
+                begin.done.notify_one();
+            }
             Ok(())
         };
-        let mut opened = pin!(maybe_done(async {
+        let mut open = pin!(async {
             let (begun, first) = tokio::join!(biased; begin, batch(first));
-            begun.and(first)
-        }));
-        let _ = opened.as_mut().now_or_never();
-        let mut prepared = pin!(maybe_done(join_all(
-            trip.queries.iter().map(|query| self.prepare(query))
-        )));
-        if prepared.as_mut().now_or_never().is_none() {
-            // This connection's first of one of them.
-            tokio::join!(biased; opened.as_mut(), prepared.as_mut());
-        }
-        let prepared = prepared.as_mut().take_output().unwrap_or_default();
-        let queries = trip.queries.iter().zip(prepared);
-        let queries = queries.map(async |((sql, params), prepared)| match prepared? {
-            Some(statement) => {
-                let params: Vec<_> = params.iter().map(|(value, _)| *value).collect();
-                client.query(&statement, &params).await
-            }
-            None => client.query_typed(sql, params).await,
+            begun.and_then(|()| first.map_err(Broken::Begun))
         });
-        let commit = if trip.commit { "COMMIT" } else { "" };
-        let ((), answers, last) =
-            tokio::join!(biased; opened.as_mut(), join_all(queries), batch(commit));
-        opened.as_mut().take_output().unwrap_or(Ok(()))?;
+        let mut opened = open.as_mut().now_or_never();
+        let mut prepare = pin!(join_all(
+            trip.queries.iter().map(|query| self.prepare(query))
+        ));
+        let prepared = match prepare.as_mut().now_or_never() {
+            Some(prepared) => prepared,
+            // This connection's first time for one of them: their answers are waited for.
+            None => {
+                let open = async {
+                    match opened.take() {
+                        Some(opened) => opened,
+                        None => open.as_mut().await,
+                    }
+                };
+                let (answer, prepared) = tokio::join!(biased; open, prepare);
+                opened = Some(answer);
+                prepared
+            }
+        };
+        let open = async {
+            match opened {
+                Some(opened) => opened,
+                None => open.await,
+            }
+        };
+        let mut statements = Vec::with_capacity(prepared.len());
+        let mut unprepared = None;
+        for statement in prepared {
+            match statement {
+                Ok(statement) => statements.push(statement),
+                Err(error) => unprepared = unprepared.or(Some(error)),
+            }
+        }
+        if let Some(error) = unprepared {
+            let end = if trip.commit { "ROLLBACK" } else { "" };
+            let (opened, _) = tokio::join!(biased; open, batch(end));
+            opened?;
+            return Err(Broken::Begun(error));
+        }
+        // Not known to the server, which would commit the others.
+        let unsent = AtomicBool::new(false);
+        let queries = trip.queries.iter().zip(statements);
+        let queries = queries.map(async |((sql, params), statement)| {
+            let answer = match statement {
+                Some(statement) => {
+                    let params: Vec<_> = params.iter().map(|(value, _)| *value).collect();
+                    client.query(&statement, &params).await
+                }
+                None => client.query_typed(sql, params).await,
+            };
+            answer.inspect_err(|error| {
+                unsent.fetch_or(error.as_db_error().is_none(), Ordering::Relaxed);
+            })
+        });
+        let end = async {
+            batch(match (trip.commit, unsent.load(Ordering::Relaxed)) {
+                (false, _) => "",
+                (true, false) => "COMMIT",
+                (true, true) => "ROLLBACK",
+            })
+            .await
+        };
+        let (opened, answers, ended) = tokio::join!(biased; open, join_all(queries), end);
+        opened?;
         let mut all = Vec::with_capacity(answers.len());
         for rows in answers {
-            let rows = rows?.into_iter();
+            let rows = rows.map_err(Broken::Begun)?.into_iter();
             all.push(rows.map(|row| Row(Box::new(row))).collect());
         }
-        last?;
+        ended.map_err(Broken::Begun)?;
         Ok(all)
     }
 
@@ -281,7 +346,7 @@ impl Drop for PooledWork {
 }
 
 /// A connection that is closed, unless it is taken out.
-struct Dirty(Option<Object>);
+pub(super) struct Dirty(pub(super) Option<Object>);
 
 impl Drop for Dirty {
     fn drop(&mut self) {
@@ -334,7 +399,7 @@ impl Columns for tokio_postgres::Row {
     }
 }
 
-fn failure(error: tokio_postgres::Error) -> Failure {
+pub(super) fn failure(error: tokio_postgres::Error) -> Failure {
     match error.as_db_error() {
         Some(server) => Failure::Server {
             code: server.code().code().to_owned(),

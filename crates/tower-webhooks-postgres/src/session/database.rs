@@ -252,6 +252,18 @@ impl Database {
         Some((self.session(connection), mark))
     }
 
+    /// Finds out whether connections may keep statements. Who cannot tell keeps none.
+    pub(crate) async fn probe(&self) {
+        let limit = self.limits.begin.saturating_add(self.limits.statement);
+        match timeout(limit, self.pool.probe()).await {
+            Ok(Ok(())) => {}
+            Ok(Err(failure)) => {
+                tracing::debug!(reason = %failure, "statements are planned each time");
+            }
+            Err(_) => tracing::debug!("statements are planned each time: no answer"),
+        }
+    }
+
     pub(crate) async fn listen(&self, channel: &str) -> Result<Option<Box<dyn Listener>>, Failure> {
         let limit = self.limits.begin.saturating_add(self.limits.statement);
         let listening = timeout(limit, self.pool.listen(channel));
@@ -276,7 +288,7 @@ impl Database {
 const WRITE: &str = "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE";
 
 /// A plan is made once, perhaps while the tables are empty, and must fit them when they are full:
-/// it goes by the indexes, whatever the values are.
+/// it goes by the indexes, whatever the values are. Where none is kept the plans are the same.
 pub(crate) const BY_INDEX: &str = ", set_config('enable_seqscan', 'off', true)
     , set_config('plan_cache_mode', 'force_generic_plan', true)";
 

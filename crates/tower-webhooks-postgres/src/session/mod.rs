@@ -1,7 +1,8 @@
 //! Transactions: begun, bounded in time, ended.
 //!
 //! All that a transaction needs is set within it, so that nothing depends on
-//! which connection it has, nor on how a role or a database is set up.
+//! which connection it has, but for what that keeps prepared, nor on how a role or a
+//! database is set up.
 //! `database` begins them, and says when it is away.
 
 mod database;
