@@ -19,6 +19,8 @@ const FEW: usize = 8;
 pub struct Claimed {
     /// How many events are stored, nearly all of them finished.
     pub events: u64,
+    /// Whether the jobs were vacuumed since, as autovacuum does within a minute or two.
+    pub vacuumed: bool,
     /// Half of the claims took no longer.
     pub p50_milliseconds: f64,
     /// All but a hundredth of them took no longer.
@@ -46,15 +48,20 @@ pub async fn measure(url: &str, sizes: &[u64]) -> anyhow::Result<Vec<Claimed>> {
             jobs::drain(&inbox, 1_000).await?;
             stored += step;
         }
-        jobs::fill(&inbox, stored, WAITING).await?;
-        stored += WAITING;
-        all.push(claim(&inbox, size).await?);
+        for vacuumed in [false, true] {
+            if vacuumed {
+                database.shell().await?.batch_execute("VACUUM job").await?;
+            }
+            jobs::fill(&inbox, stored, WAITING).await?;
+            stored += WAITING;
+            all.push(claim(&inbox, size, vacuumed).await?);
+        }
     }
     database.clear().await?;
     Ok(all)
 }
 
-async fn claim(inbox: &dyn Inbox, events: u64) -> anyhow::Result<Claimed> {
+async fn claim(inbox: &dyn Inbox, events: u64, vacuumed: bool) -> anyhow::Result<Claimed> {
     let mut claims = Histogram::<u64>::new(3)?;
     let mut next_dues = Histogram::<u64>::new(3)?;
     loop {
@@ -81,6 +88,7 @@ async fn claim(inbox: &dyn Inbox, events: u64) -> anyhow::Result<Claimed> {
     let milliseconds = |of: &Histogram<u64>, part| of.value_at_quantile(part) as f64 / 1e3;
     Ok(Claimed {
         events,
+        vacuumed,
         p50_milliseconds: milliseconds(&claims, 0.5),
         p99_milliseconds: milliseconds(&claims, 0.99),
         next_due_p99_milliseconds: milliseconds(&next_dues, 0.99),

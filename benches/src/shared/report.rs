@@ -51,16 +51,20 @@ impl SharedReport {
         let mut table = Table::new();
         table.load_style(ASCII_MARKDOWN).set_header([
             "events",
+            "vacuumed",
             "claim p50 ms",
             "claim p99 ms",
             "p99 to the first",
             "next due p99 ms",
         ]);
-        let first = self.history.first().map(|first| first.p99_milliseconds);
         for claimed in &self.history {
-            let ratio = first.map(|first| claimed.p99_milliseconds / first);
+            let mut alike = self.history.iter();
+            let first = alike.find(|other| other.vacuumed == claimed.vacuumed);
+            let ratio = first.map(|first| claimed.p99_milliseconds / first.p99_milliseconds);
+            let vacuumed = if claimed.vacuumed { "yes" } else { "not yet" };
             table.add_row([
                 claimed.events.to_string(),
+                vacuumed.to_owned(),
                 shown(Some(claimed.p50_milliseconds), 2),
                 shown(Some(claimed.p99_milliseconds), 2),
                 shown(ratio, 2),

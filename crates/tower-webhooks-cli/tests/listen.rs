@@ -230,6 +230,38 @@ fn an_event_is_printed_before_the_app_has_answered() {
     assert!(forwarded.ends_with(": 200"), "{forwarded}");
 }
 
+#[test]
+fn an_app_that_does_not_answer_holds_a_bounded_number() {
+    let m2m = providers::m2m();
+    let (app, gate) = waiting_app();
+    let url = format!("http://{}/hook", app.address);
+    let mut listener = Listener::start(&m2m, "memory", &["--json", "--forward", &url]);
+    let pair = listener.pair.clone();
+    for _ in 0..32 {
+        assert_eq!(listener.send(&m2m, "link.opened", pair.sender()).code, 0);
+        assert_eq!(listener.json()["answered"], 200);
+    }
+    while app.received.lock().unwrap().len() < 32 {
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    assert_eq!(listener.send(&m2m, "link.opened", pair.sender()).code, 0);
+    assert_eq!(listener.json()["answered"], 200);
+    let line = listener.json();
+    let expected = json!({ "failed": "the app has 32 others to answer" });
+    assert_eq!(
+        (&line["request"], &line["forwarded"]),
+        (&json!(33), &expected)
+    );
+    gate.add_permits(32);
+    for _ in 0..32 {
+        assert_eq!(listener.json()["forwarded"], json!({ "answered": 200 }));
+    }
+    gate.add_permits(1);
+    assert_eq!(listener.send(&m2m, "link.opened", pair.sender()).code, 0);
+    assert_eq!(listener.json()["answered"], 200);
+    assert_eq!(listener.json()["forwarded"], json!({ "answered": 200 }));
+}
+
 #[cfg(unix)]
 #[test]
 fn what_is_under_way_to_the_app_is_finished_before_the_end() {

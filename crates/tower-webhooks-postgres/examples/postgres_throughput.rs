@@ -1,11 +1,11 @@
 //! How fast this server is: durable inserts through the committer, with an insert
-//! for each event beside it, and claims with completions. In release, on a quiet
+//! for each event beside it, into one table and of the same rows, and claims with completions. In release, on a quiet
 //! machine:
 //!
 //!     eval "$(scripts/postgres start)"
 //!     cargo run --release -p tower-webhooks-postgres --example postgres_throughput -- [events]
 //!
-//! Makes a schema `throughput` and drops it again.
+//! Makes schemas `throughput` and `by_hand`, and drops them again.
 
 #![expect(clippy::print_stdout, reason = "it prints what it measured")]
 
@@ -35,7 +35,7 @@ async fn main() -> Result<(), Failed> {
     let pool = Pool::builder(Manager::new(config, NoTls))
         .max_size(16)
         .build()?;
-    let clean = "DROP SCHEMA IF EXISTS throughput CASCADE";
+    let clean = "DROP SCHEMA IF EXISTS by_hand CASCADE; DROP SCHEMA IF EXISTS throughput CASCADE";
     pool.get().await?.batch_execute(clean).await?;
     let inbox = PostgresInbox::builder(url).with_schema("throughput");
     let inbox = Arc::new(inbox.open().await?);
@@ -54,8 +54,12 @@ async fn main() -> Result<(), Failed> {
         let share = if producers == 1 { events / 20 } else { events };
         insert(&committer, share, producers).await?;
     }
-    for producers in [1, 16, 64] {
-        one_by_one(&pool, events / 20, producers).await?;
+    for by_hand in [ByHand::OneTable, ByHand::SameRows] {
+        let tables = by_hand.tables();
+        pool.get().await?.batch_execute(tables).await?;
+        for producers in [1, 16, 64, 256] {
+            one_by_one(&pool, by_hand, events / 10, producers).await?;
+        }
     }
     size(&pool).await?;
     drain(&committer).await?;
@@ -97,12 +101,68 @@ async fn insert(committer: &Committer, events: usize, producers: usize) -> Resul
     Ok(())
 }
 
-/// What a handler written by hand does: a statement and a commit for each event,
-/// and nothing of routing, jobs or counts.
-async fn one_by_one(pool: &Pool, events: usize, producers: usize) -> Result<(), Failed> {
-    let table = "CREATE TABLE IF NOT EXISTS throughput.plain
-        (id text PRIMARY KEY, received_at timestamptz, body bytea)";
-    pool.get().await?.batch_execute(table).await?;
+/// What a handler written by hand does: a statement and a commit for each event.
+#[derive(Debug, Clone, Copy)]
+enum ByHand {
+    /// The event and nothing else.
+    OneTable,
+    /// What the inbox stores of an event for one handler: the event under its key with the body's
+    /// hash, the body apart, a job and the counts. No routes are looked up.
+    SameRows,
+}
+
+impl ByHand {
+    fn tables(self) -> &'static str {
+        match self {
+            Self::OneTable => {
+                "CREATE TABLE throughput.plain
+                     (id text PRIMARY KEY, received_at timestamptz, body bytea)"
+            }
+            Self::SameRows => {
+                "CREATE SCHEMA by_hand;
+                 CREATE SEQUENCE by_hand.event_seq;
+                 CREATE TABLE by_hand.event (LIKE throughput.event INCLUDING ALL);
+                 CREATE TABLE by_hand.event_body (LIKE throughput.event_body INCLUDING ALL);
+                 CREATE TABLE by_hand.job (LIKE throughput.job INCLUDING ALL);
+                 CREATE TABLE by_hand.tally (LIKE throughput.tally INCLUDING ALL);"
+            }
+        }
+    }
+
+    fn insert(self) -> &'static str {
+        match self {
+            Self::OneTable => {
+                "INSERT INTO throughput.plain VALUES ($1, now(), $2) ON CONFLICT DO NOTHING"
+            }
+            Self::SameRows => {
+                "WITH new AS (
+                     INSERT INTO by_hand.event (seq, endpoint, key, state, id, id_signed, event_type,
+                         received_at, stored_at, by_body, body_sha256, body_bytes)
+                     SELECT nextval('by_hand.event_seq'), 'shop', $1, 'routed', $1, true,
+                         'order.paid', now(), now(), false, sha256($2), length($2)
+                     ON CONFLICT DO NOTHING RETURNING seq
+                 ), body AS (
+                     INSERT INTO by_hand.event_body (seq, stored_at, held_bytes, body)
+                     SELECT seq, now(), length($2), $2 FROM new
+                 ), counts AS (
+                     INSERT INTO by_hand.tally (what, endpoint, handler, state, number)
+                     SELECT what, 'shop', handler, state, 1 FROM new CROSS JOIN (VALUES
+                         ('event', '', 'routed'), ('job', 'ship', 'pending')
+                     ) AS count(what, handler, state)
+                 )
+                 INSERT INTO by_hand.job (seq, handler, endpoint, state, due_at)
+                 SELECT seq, 'ship', 'shop', 'pending', now() FROM new"
+            }
+        }
+    }
+}
+
+async fn one_by_one(
+    pool: &Pool,
+    by_hand: ByHand,
+    events: usize,
+    producers: usize,
+) -> Result<(), Failed> {
     let started = Instant::now();
     let mut tasks = Vec::new();
     for producer in 0..producers {
@@ -114,9 +174,7 @@ async fn one_by_one(pool: &Pool, events: usize, producers: usize) -> Result<(), 
             for number in 0..share {
                 let started = Instant::now();
                 let client = pool.get().await?;
-                let insert = "INSERT INTO throughput.plain VALUES ($1, now(), $2)
-                    ON CONFLICT DO NOTHING";
-                let statement = client.prepare_cached(insert).await?;
+                let statement = client.prepare_cached(by_hand.insert()).await?;
                 let id = format!("evt_{producers}_{producer}_{number}");
                 client.execute(&statement, &[&id, &body]).await?;
                 took.push(started.elapsed());
@@ -128,8 +186,15 @@ async fn one_by_one(pool: &Pool, events: usize, producers: usize) -> Result<(), 
     for task in tasks {
         took.extend(task.await??);
     }
-    let what = format!("by hand, {producers} producers");
-    report(&what, started, &mut took);
+    let what = match by_hand {
+        ByHand::OneTable => "one table by hand",
+        ByHand::SameRows => "same rows by hand",
+    };
+    report(
+        &format!("{what}, {producers} producers"),
+        started,
+        &mut took,
+    );
     Ok(())
 }
 
@@ -201,7 +266,7 @@ fn report(what: &str, started: Instant, took: &mut [Duration]) {
             .unwrap_or_default()
     };
     println!(
-        "{what:24} {:>8.0}/s   p50 {:>9.2?}   p99 {:>9.2?}   p99.9 {:>9.2?}",
+        "{what:32} {:>8.0}/s   p50 {:>9.2?}   p99 {:>9.2?}   p99.9 {:>9.2?}",
         took.len() as f64 / elapsed.as_secs_f64(),
         at(500),
         at(990),

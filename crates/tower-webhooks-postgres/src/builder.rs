@@ -2,7 +2,6 @@
 
 use std::{fmt, sync::Arc, time::Duration};
 
-use deadpool_postgres::{Manager, ManagerConfig, RecyclingMethod, Runtime};
 use tokio::time::{Instant, sleep};
 
 use crate::{
@@ -172,8 +171,8 @@ impl PostgresBuilder {
 
     /// Neither notifies nor listens: for PgBouncer in transaction mode, where a
     /// connection that listens would be another one each time. Workers then hear
-    /// of other processes' jobs by asking, about once a second. `notify=off` in the
-    /// URL says the same.
+    /// of other processes' jobs by asking, about once a second. Nor are statements kept
+    /// in a connection. `notify=off` in the URL says the same.
     pub fn without_notify(mut self) -> Self {
         self.notify = false;
         self
@@ -215,6 +214,7 @@ impl PostgresBuilder {
             statement: self.statement_timeout,
         };
         let database = Database::new(pool, for_handlers, schema, limits);
+        database.probe().await;
         let hints = (self.notify && notify).then(Hints::new);
         Ok(PostgresInbox::new(database, hints))
     }
@@ -301,10 +301,7 @@ impl PostgresBuilder {
             })
         };
         match &self.source {
-            Source::Pool(pool) => shared(Arc::new(Pooled {
-                pool: pool.clone(),
-                beside: None,
-            })),
+            Source::Pool(pool) => shared(Arc::new(Pooled::theirs(pool.clone()))),
             #[cfg(feature = "sqlx")]
             Source::Sqlx(pool) => shared(Arc::new(crate::driver::SqlxPool(pool.clone()))),
             Source::Url(url) => {
@@ -312,15 +309,17 @@ impl PostgresBuilder {
                 if self.any_certificate {
                     place.trust_anyone();
                 }
+                // Who does without notifications has a pooler.
+                let direct = self.notify && place.notify;
+                let limit = self.begin_timeout;
+                let pool = own_pool(&mut place, self.max_connections, limit, direct)?;
+                // What handlers ask is theirs.
+                let for_handlers = own_pool(&mut place, self.max_transactions, limit, false)?;
                 Ok(Found {
                     schema: named(place.schema.take())?,
                     notify: place.notify,
-                    pool: own_pool(&mut place, self.max_connections, self.begin_timeout)?,
-                    for_handlers: Some(own_pool(
-                        &mut place,
-                        self.max_transactions,
-                        self.begin_timeout,
-                    )?),
+                    pool,
+                    for_handlers: Some(for_handlers),
                 })
             }
         }
@@ -347,6 +346,7 @@ fn own_pool(
     place: &mut Place,
     connections: usize,
     limit: Duration,
+    direct: bool,
 ) -> Result<Arc<dyn Pool>, OpenError> {
     let config = &mut place.config;
     if config.get_application_name().is_none() {
@@ -365,24 +365,11 @@ fn own_pool(
         config.connect_timeout(limit / 2);
     }
     let hosts = Hosts::new(&place.config, place.tls()?, limit);
-    let manager = Manager::from_connect(place.config.clone(), hosts.clone(), RECYCLING);
-    let pool = deadpool_postgres::Pool::builder(manager)
-        .max_size(connections)
-        .runtime(Runtime::Tokio1)
-        .build()
-        .map_err(|error| {
-            OpenError::with_source(OpenErrorKind::Url, "the pool cannot be made", error)
-        })?;
-    Ok(Arc::new(Pooled {
-        pool,
-        beside: Some(hosts),
-    }))
+    let pool = Pooled::ours(&place.config, hosts, connections, direct).map_err(|error| {
+        OpenError::with_source(OpenErrorKind::Url, "the pool cannot be made", error)
+    })?;
+    Ok(Arc::new(pool))
 }
-
-/// A connection is asked for nothing before its transaction begins.
-const RECYCLING: ManagerConfig = ManagerConfig {
-    recycling_method: RecyclingMethod::Fast,
-};
 
 /// For a first connection that the server neither makes nor refuses.
 const ONE_TRY: Duration = Duration::from_secs(10);

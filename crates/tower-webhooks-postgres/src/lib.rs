@@ -96,6 +96,12 @@
 //! needs `ignore_startup_parameters = extra_float_digits` there. Both are tested
 //! with the whole conformance suite.
 //!
+//! Without `notify=off` an inbox with connections of its own keeps the statements of
+//! its batches prepared, and stores about 1.5 times as many events a second. Opening it
+//! tries whether two connections change places, and each batch asks again: behind a
+//! pooler none are kept. What a batch has kept in a process of the server before that
+//! is noticed stays there until the pooler closes it.
+//!
 //! # Growth
 //!
 //! * `event` is written once, and changed only where somebody routes, replays or

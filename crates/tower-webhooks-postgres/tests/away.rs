@@ -177,63 +177,71 @@ async fn pass(mut client: TcpStream, mut server: TcpStream, mode: Arc<AtomicU8>)
     }
 }
 
-async fn through_a_proxy(schema: &Schema) -> (PostgresInbox, Proxy) {
+/// With statements that are kept, or without.
+async fn through_a_proxy(schema: &Schema, keeps: bool) -> (PostgresInbox, Proxy) {
     let url = common::url();
     let (_, port) = url.rsplit_once(':').unwrap();
     let (port, _) = port.split_once('/').unwrap();
     let proxy = Proxy::start(port.parse().unwrap()).await;
     let url = url.replace(&format!(":{port}/"), &format!(":{}/", proxy.port));
-    let inbox = PostgresInbox::builder(format!("{url}?sslmode=disable"))
-        .with_schema(schema.name.clone())
-        .without_notify()
-        .open();
-    (inbox.await.unwrap(), proxy)
+    let mut inbox =
+        PostgresInbox::builder(format!("{url}?sslmode=disable")).with_schema(schema.name.clone());
+    if !keeps {
+        inbox = inbox.without_notify();
+    }
+    (inbox.open().await.unwrap(), proxy)
 }
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs PostgreSQL: eval \"$(scripts/postgres start)\""]
 async fn a_server_that_says_nothing_is_unavailable_within_a_second() {
-    let schema = Schema::new();
-    let (inbox, proxy) = through_a_proxy(&schema).await;
-    insert(&inbox, "before").await;
-    proxy.set(HANG);
-    for _ in 0..3 {
-        unavailable(&inbox).await;
+    for keeps in [false, true] {
+        let schema = Schema::new();
+        let (inbox, proxy) = through_a_proxy(&schema, keeps).await;
+        insert(&inbox, "before").await;
+        proxy.set(HANG);
+        for _ in 0..3 {
+            unavailable(&inbox).await;
+        }
+        // Who waits while another tries is told with him.
+        let many = (0..10).map(|_| unavailable(&inbox));
+        futures_util::future::join_all(many).await;
+        proxy.set(PASS);
+        let after = recovers(&inbox, "after").await;
+        assert!(matches!(after, Inserted::Unhandled { .. }));
     }
-    // Who waits while another tries is told with him.
-    let many = (0..10).map(|_| unavailable(&inbox));
-    futures_util::future::join_all(many).await;
-    proxy.set(PASS);
-    let after = recovers(&inbox, "after").await;
-    assert!(matches!(after, Inserted::Unhandled { .. }));
 }
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs PostgreSQL: eval \"$(scripts/postgres start)\""]
 async fn an_event_whose_answer_was_lost_is_known_when_it_comes_again() {
-    let schema = Schema::new();
-    let (inbox, proxy) = through_a_proxy(&schema).await;
-    register(&inbox, registration("ship")).await;
-    proxy.set(LOSE);
-    unavailable(&inbox).await;
-    proxy.set(PASS);
-    assert_eq!(schema.count("SELECT count(*) FROM event").await, 1);
-    let again = recovers(&inbox, "away").await;
-    assert!(matches!(again, Inserted::Duplicate { .. }), "{again:?}");
-    assert_eq!(claim(&inbox, "ship", 10).await.len(), 1);
+    for keeps in [false, true] {
+        let schema = Schema::new();
+        let (inbox, proxy) = through_a_proxy(&schema, keeps).await;
+        register(&inbox, registration("ship")).await;
+        proxy.set(LOSE);
+        unavailable(&inbox).await;
+        proxy.set(PASS);
+        assert_eq!(schema.count("SELECT count(*) FROM event").await, 1);
+        let again = recovers(&inbox, "away").await;
+        assert!(matches!(again, Inserted::Duplicate { .. }), "{again:?}");
+        assert_eq!(claim(&inbox, "ship", 10).await.len(), 1);
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs PostgreSQL: eval \"$(scripts/postgres start)\""]
 async fn an_event_whose_commit_did_not_arrive_is_new_when_it_comes_again() {
-    let schema = Schema::new();
-    let (inbox, proxy) = through_a_proxy(&schema).await;
-    proxy.set(CUT);
-    unavailable(&inbox).await;
-    proxy.set(PASS);
-    let again = recovers(&inbox, "away").await;
-    assert!(matches!(again, Inserted::Unhandled { .. }), "{again:?}");
-    assert_eq!(schema.count("SELECT count(*) FROM event").await, 1);
+    for keeps in [false, true] {
+        let schema = Schema::new();
+        let (inbox, proxy) = through_a_proxy(&schema, keeps).await;
+        proxy.set(CUT);
+        unavailable(&inbox).await;
+        proxy.set(PASS);
+        let again = recovers(&inbox, "away").await;
+        assert!(matches!(again, Inserted::Unhandled { .. }), "{again:?}");
+        assert_eq!(schema.count("SELECT count(*) FROM event").await, 1);
+    }
 }
 
 /// The URL with another host before the server's.

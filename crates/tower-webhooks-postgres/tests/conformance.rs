@@ -108,6 +108,29 @@ mod behind_pgbouncer {
         );
     }
 
+    /// Nobody said so: the inbox keeps statements until it meets another process.
+    mod unannounced {
+        use super::*;
+
+        async fn make() -> InPostgres {
+            let schema = Schema::new();
+            let open = || {
+                let inbox = PostgresInbox::builder(url()).with_schema(schema.name.clone());
+                inbox.open()
+            };
+            InPostgres {
+                inbox: open().await.unwrap(),
+                second: open().await.unwrap(),
+                schema,
+            }
+        }
+
+        tower_webhooks_inbox::conformance_tests!(
+            ignore = "needs PgBouncer before PostgreSQL: eval \"$(scripts/postgres start)\"",
+            make
+        );
+    }
+
     #[cfg(feature = "sqlx")]
     mod over_sqlx {
         use tower_webhooks_postgres::sqlx::postgres::PgPoolOptions;

@@ -2,15 +2,18 @@
 //!
 //! * `pooled` is tokio-postgres with deadpool; `sqlx` is a pool of sqlx's.
 //! * `hosts` finds the one of several hosts that answers.
-//! * Statements are never kept in a connection by a name, so that they also run
-//!   behind a pooler that gives each transaction another connection.
+//! * `kept` are statements that a connection keeps by a name. Where a pooler may give
+//!   each transaction another connection there are none.
 //! * Values are encoded and decoded by `postgres-types` for both; `values` are those
 //!   that it does not know.
 
 mod hosts;
+mod kept;
 mod pooled;
 #[cfg(feature = "sqlx")]
 mod sqlx;
+#[cfg(test)]
+mod tests;
 mod values;
 
 use std::{error::Error, fmt};
@@ -36,7 +39,7 @@ pub(crate) type Param<'a> = (&'a (dyn ToSql + Sync), Type);
 pub(crate) type Query<'a> = (&'a str, Vec<Param<'a>>);
 
 /// What goes to the server without waiting for an answer in between, where the
-/// driver can do that: what begins a transaction, statements without values,
+/// driver can do that and knows the statements: what begins a transaction, statements without values,
 /// statements with values, and the commit. After one that fails the rest fails too,
 /// because a transaction surrounds them: the commit then takes back. Where a
 /// transaction cannot be begun nothing can be written, since that is the reason.
@@ -52,6 +55,8 @@ pub(crate) struct Trip<'a> {
 #[derive(Clone, Copy)]
 pub(crate) struct Begin<'a> {
     pub(crate) sql: &'a str,
+    /// Whether the statements of the transaction come again and again.
+    pub(crate) keep: bool,
     /// Told when it is done.
     pub(crate) done: &'a Notify,
 }
@@ -68,6 +73,11 @@ impl<'a> Trip<'a> {
 /// Where connections come from.
 pub(crate) trait Pool: fmt::Debug + Send + Sync + 'static {
     fn connection(&self) -> BoxFuture<'_, Result<Box<dyn Connection>, Failure>>;
+
+    /// Finds out whether its connections may keep statements; until then none do.
+    fn probe(&self) -> BoxFuture<'_, Result<(), Failure>> {
+        Box::pin(async { Ok(()) })
+    }
 
     /// Whether all connections that it may have are in use: who waits then waits for
     /// them, and not for the server.

@@ -8,7 +8,7 @@ use std::{
 use tokio::time::{Instant, timeout, timeout_at};
 use tower_webhooks_inbox::Work;
 
-use super::{IDLE, MARK, ROLE, Session, Unbegun};
+use super::{Beginning, IDLE, MARK, ROLE, Session, Unbegun};
 use crate::{
     driver::{Begun, Connection, Listener, Pool, Query, Row, Trip},
     error::Failure,
@@ -23,8 +23,10 @@ pub(crate) struct Database {
     for_handlers: Option<Arc<dyn Pool>>,
     schema: SchemaName,
     limits: Limits,
-    read: String,
-    write: String,
+    read: Beginning,
+    write: Beginning,
+    /// What batches begin with.
+    store: Beginning,
     /// Until when nobody need try again.
     away: Mutex<Option<Instant>>,
 }
@@ -45,7 +47,7 @@ impl Database {
         schema: SchemaName,
         limits: Limits,
     ) -> Self {
-        let set = |begin: &str| {
+        let set = |begin: &str, more: &str| {
             let milliseconds = |span: Duration| span.as_millis().max(1);
             let lock = limits.statement.min(LOCK);
             format!(
@@ -56,15 +58,18 @@ impl Database {
                      set_config('statement_timeout', '{statement}', true),
                      set_config('lock_timeout', '{lock}', true),
                      set_config('idle_in_transaction_session_timeout', '{statement}', true),
-                     set_config('jit', 'off', true);",
+                     set_config('jit', 'off', true){more};",
                 schema = schema.quoted(),
                 statement = milliseconds(limits.statement),
                 lock = milliseconds(lock),
             )
         };
+        let once = |sql| Beginning { sql, keep: false };
+        let again = |sql| Beginning { sql, keep: true };
         Self {
-            read: set("BEGIN ISOLATION LEVEL READ COMMITTED READ ONLY"),
-            write: set("BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE"),
+            read: once(set("BEGIN ISOLATION LEVEL READ COMMITTED READ ONLY", "")),
+            write: once(set(WRITE, "")),
+            store: again(set(WRITE, BY_INDEX)),
             pool,
             for_handlers,
             schema,
@@ -100,8 +105,8 @@ impl Database {
         Ok(session)
     }
 
-    /// A transaction that writes, begun with these statements and questions.
-    pub(crate) async fn write_with(
+    /// A transaction for a batch, begun with these statements and questions.
+    pub(crate) async fn store(
         &self,
         first: &str,
         queries: &[Query<'_>],
@@ -111,7 +116,7 @@ impl Database {
             queries,
             ..Trip::default()
         };
-        self.begin(&self.write, trip).await
+        self.begin(&self.store, trip).await
     }
 
     /// The longest that a whole transaction may take, as far as the caller waits.
@@ -133,7 +138,7 @@ impl Database {
     /// what comes after, which may wait for locks, nor if all connections are in use.
     async fn begin(
         &self,
-        begin: &str,
+        begin: &Beginning,
         trip: Trip<'_>,
     ) -> Result<(Session, Vec<Vec<Row>>), Failure> {
         if let Some(until) = *self.away()
@@ -208,8 +213,8 @@ impl Database {
     pub(crate) async fn begin_work(&self) -> Result<Work, Failure> {
         let pool = self.for_handlers.as_ref().unwrap_or(&self.pool);
         let mark = format!("{:032x}", rand::random::<u128>());
-        let begin = format!(
-            "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE;
+        let sql = format!(
+            "{WRITE};
              SELECT set_config('{MARK}', '{mark}', true),
                  set_config('{ROLE}', current_setting('role'), true),
                  set_config('synchronous_commit', CASE current_setting('synchronous_commit')
@@ -218,6 +223,7 @@ impl Database {
                      WHEN '0' THEN '{idle}' ELSE current_setting('{IDLE}') END, true);",
             idle = IDLE_HANDLER.as_millis(),
         );
+        let begin = Beginning { sql, keep: false };
         let mut tries = 0;
         loop {
             tries += 1;
@@ -246,6 +252,18 @@ impl Database {
         Some((self.session(connection), mark))
     }
 
+    /// Finds out whether connections may keep statements. Who cannot tell keeps none.
+    pub(crate) async fn probe(&self) {
+        let limit = self.limits.begin.saturating_add(self.limits.statement);
+        match timeout(limit, self.pool.probe()).await {
+            Ok(Ok(())) => {}
+            Ok(Err(failure)) => {
+                tracing::debug!(reason = %failure, "statements are planned each time");
+            }
+            Err(_) => tracing::debug!("statements are planned each time: no answer"),
+        }
+    }
+
     pub(crate) async fn listen(&self, channel: &str) -> Result<Option<Box<dyn Listener>>, Failure> {
         let limit = self.limits.begin.saturating_add(self.limits.statement);
         let listening = timeout(limit, self.pool.listen(channel));
@@ -266,6 +284,13 @@ impl Database {
             .unwrap_or(Err(Failure::Late(limit)))
     }
 }
+
+const WRITE: &str = "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE";
+
+/// A plan is made once, perhaps while the tables are empty, and must fit them when they are full:
+/// it goes by the indexes, whatever the values are. Where none is kept the plans are the same.
+pub(crate) const BY_INDEX: &str = ", set_config('enable_seqscan', 'off', true)
+    , set_config('plan_cache_mode', 'force_generic_plan', true)";
 
 /// For a handler, who may wait for others with a transaction open: twenty times as
 /// long as a handler may run that names no time-out.

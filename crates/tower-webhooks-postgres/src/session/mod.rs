@@ -1,7 +1,8 @@
 //! Transactions: begun, bounded in time, ended.
 //!
 //! All that a transaction needs is set within it, so that nothing depends on
-//! which connection it has, nor on how a role or a database is set up.
+//! which connection it has, but for what that keeps prepared, nor on how a role or a
+//! database is set up.
 //! `database` begins them, and says when it is away.
 
 mod database;
@@ -14,6 +15,8 @@ use futures_util::FutureExt;
 use tokio::{sync::Notify, time::Instant};
 use tokio_postgres::types::{ToSql, Type};
 
+#[cfg(test)]
+pub(crate) use self::database::BY_INDEX;
 pub(crate) use self::database::{Database, Limits};
 use crate::{
     driver::{Begin, Connection, Param, Query, Row, Trip},
@@ -45,6 +48,14 @@ impl Deferred {
     }
 }
 
+/// What begins a transaction.
+#[derive(Debug)]
+struct Beginning {
+    sql: String,
+    /// Whether its statements come again and again.
+    keep: bool,
+}
+
 /// Why a transaction did not begin.
 enum Unbegun {
     /// It did, and then this failed.
@@ -68,12 +79,16 @@ impl Session {
     /// Begins the transaction within the limit; the rest of the trip has its own.
     async fn begin(
         &mut self,
-        sql: &str,
+        begin: &Beginning,
         trip: Trip<'_>,
         until: Instant,
     ) -> Result<Vec<Vec<Row>>, Unbegun> {
         let done = Notify::new();
-        let begin = Begin { sql, done: &done };
+        let begin = Begin {
+            sql: &begin.sql,
+            keep: begin.keep,
+            done: &done,
+        };
         let trip = Trip {
             begin: Some(begin),
             ..trip

@@ -250,11 +250,14 @@ fn held(row: &Row) -> Result<Held> {
 pub(super) const EXTEND: &str = "UPDATE job
     SET due_at = statement_timestamp() + free.by * interval '1 microsecond'
     FROM (
-        SELECT job.ctid AS lies, q.by
+        SELECT job.lies, q.by
         FROM unnest($1, $2, $3, $4) AS q(seq, handler, token, by)
-        JOIN job ON job.seq = q.seq AND job.handler = q.handler AND job.token = q.token
-            AND job.state = 'running'
-        FOR UPDATE OF job SKIP LOCKED
+        CROSS JOIN LATERAL (
+            SELECT ctid AS lies FROM job
+            WHERE seq = q.seq AND handler = q.handler AND token = q.token AND state = 'running'
+            LIMIT 1
+            FOR UPDATE SKIP LOCKED
+        ) AS job
     ) AS free
     WHERE job.ctid = free.lies
     RETURNING job.seq, job.handler, job.token";
@@ -262,14 +265,17 @@ pub(super) const EXTEND: &str = "UPDATE job
 /// Leases that end. Waits for nobody, as [`EXTEND`]: a handler's commit that its worker has
 /// given up may hold a row for long. What is held by somebody else, or has moved at this
 /// very moment, is told apart by the last column.
-const SETTLE: &str = "WITH asked AS (
+pub(super) const SETTLE: &str = "WITH asked AS (
         SELECT * FROM unnest($1, $2, $3, $4, $5, $6, $7)
             AS q(seq, handler, token, state, wait, back, error)
     ), free AS MATERIALIZED (
-        SELECT job.ctid AS lies, q.* FROM asked AS q
-        JOIN job ON job.seq = q.seq AND job.handler = q.handler AND job.token = q.token
-            AND job.state = 'running'
-        FOR UPDATE OF job SKIP LOCKED
+        SELECT job.lies, q.* FROM asked AS q
+        CROSS JOIN LATERAL (
+            SELECT ctid AS lies FROM job
+            WHERE seq = q.seq AND handler = q.handler AND token = q.token AND state = 'running'
+            LIMIT 1
+            FOR UPDATE SKIP LOCKED
+        ) AS job
     ), settled AS (
         UPDATE job SET state = q.state,
             due_at = CASE WHEN q.state = 'pending'
@@ -283,6 +289,9 @@ const SETTLE: &str = "WITH asked AS (
     SELECT job.seq, job.handler, job.token, job.endpoint, job.handler, job.line,
         settled.seq IS NOT NULL
     FROM asked AS q
-    JOIN job ON job.seq = q.seq AND job.handler = q.handler AND job.token = q.token
-        AND job.state = 'running'
+    CROSS JOIN LATERAL (
+        SELECT seq, handler, token, endpoint, line FROM job
+        WHERE seq = q.seq AND handler = q.handler AND token = q.token AND state = 'running'
+        LIMIT 1
+    ) AS job
     LEFT JOIN settled ON settled.seq = job.seq AND settled.handler = job.handler";

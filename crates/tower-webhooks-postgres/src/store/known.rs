@@ -198,8 +198,12 @@ fn place(ordinal: i64) -> usize {
 
 pub(super) const BY_KEY: &str = "SELECT q.place, e.seq, e.body_sha256
     FROM unnest($1, $2, $3) WITH ORDINALITY AS q(endpoint, tenant, key, place)
-    JOIN event AS e ON e.key = q.key AND e.endpoint = q.endpoint
-        AND coalesce('=' || e.tenant, '') = coalesce('=' || q.tenant, '')";
+    CROSS JOIN LATERAL (
+        SELECT seq, body_sha256 FROM event
+        WHERE key = q.key AND endpoint = q.endpoint
+            AND coalesce('=' || tenant, '') = coalesce('=' || q.tenant, '')
+        LIMIT 1
+    ) AS e";
 
 pub(super) const BY_BODY: &str = "SELECT q.place, e.seq, e.received_at, e.unusable
     FROM unnest($1, $2, $3) WITH ORDINALITY AS q(endpoint, tenant, sha256, place)

@@ -170,8 +170,12 @@ impl Transaction<'_> {
 }
 
 pub(super) const LINES_OF_JOBS: &str = "SELECT DISTINCT job.endpoint, job.handler, job.line
-    FROM unnest($1, $2) AS q(seq, handler) JOIN job USING (seq, handler)
-    WHERE job.line IS NOT NULL";
+    FROM unnest($1, $2) AS q(seq, handler)
+    CROSS JOIN LATERAL (
+        SELECT endpoint, handler, line FROM job
+        WHERE seq = q.seq AND handler = q.handler AND line IS NOT NULL
+        LIMIT 1
+    ) AS job";
 
 #[cfg(test)]
 mod tests {

@@ -90,7 +90,7 @@ pub(crate) async fn apply(database: &Database, batch: &Batch) -> Result<(Applied
         String::new()
     };
     let opening = Opening::of(batch, &events);
-    let (mut session, answers) = database.write_with(&first, &opening.queries()).await?;
+    let (mut session, answers) = database.store(&first, &opening.queries()).await?;
     let mut transaction = Transaction::new(&mut session, database.schema());
     let applied = async {
         let lines = transaction.open(opening, answers)?;

@@ -6,21 +6,28 @@ use std::sync::Arc;
 use tokio_postgres::{Client, NoTls, types::Type};
 use tower_webhooks_inbox::{EventState, Filter, JobState, Page};
 
-use super::{claim, filter::Condition, jobs, known, operate, retain, rows};
-use crate::{driver::Param, schema};
+use super::{claim, filter::Condition, jobs, known, lines, operate, replies, retain, rows};
+use crate::{driver::Param, schema, session::BY_INDEX};
 
-/// An inbox with 60,000 events of history and 50,000 that wait, analysed.
-async fn filled() -> (Client, String) {
+/// A new inbox.
+async fn empty(name: &str) -> Client {
     let url = std::env::var("TOWER_WEBHOOKS_POSTGRES").unwrap();
     let (client, connection) = tokio_postgres::connect(&url, NoTls).await.unwrap();
     tokio::spawn(connection);
-    let name = format!("plans_{}", std::process::id());
-    let migrate = schema::migration_sql(&name, 0).unwrap();
+    let migrate = schema::migration_sql(name, 0).unwrap();
     client.batch_execute(&migrate).await.unwrap();
+    let enter = format!("SET search_path = {name}");
+    client.batch_execute(&enter).await.unwrap();
     client
-        .batch_execute(&format!(
-            "SET search_path = {name};
-             INSERT INTO event (seq, endpoint, key, state, id, id_signed, event_type, received_at,
+}
+
+/// An inbox with 60,000 events of history and 50,000 that wait, analysed.
+async fn filled() -> (Client, String) {
+    let name = format!("plans_{}", std::process::id());
+    let client = empty(&name).await;
+    client
+        .batch_execute(
+            "INSERT INTO event (seq, endpoint, key, state, id, id_signed, event_type, received_at,
                  stored_at, by_body, body_sha256, body_bytes)
              SELECT n, 'shop', 'evt_' || md5(n::text),
                  CASE WHEN n % 5000 = 0 THEN 'conflict' ELSE 'routed' END, 'evt_' || md5(n::text),
@@ -37,8 +44,8 @@ async fn filled() -> (Client, String) {
              FROM generate_series(1, 110000) AS n;
              INSERT INTO handler (endpoint, handler, pattern, fallback, ordering)
              VALUES ('shop', 'ship', '*', false, 'none'), ('shop', 'bill', '*', false, 'none');
-             ANALYZE;"
-        ))
+             ANALYZE;",
+        )
         .await
         .unwrap();
     (client, name)
@@ -149,5 +156,65 @@ async fn what_is_asked_often_goes_by_an_index_however_long_the_history() {
         assert!(plan.contains(index), "{filter:?}:\n{plan}");
     }
     let drop = format!("DROP SCHEMA {name} CASCADE");
+    client.batch_execute(&drop).await.unwrap();
+}
+
+/// A kept plan lasts, and is made by the first batch of all.
+#[tokio::test]
+#[ignore = "needs PostgreSQL: eval \"$(scripts/postgres start)\""]
+async fn what_is_planned_while_nothing_is_stored_goes_by_an_index_too() {
+    let name = format!("empty_plans_{}", std::process::id());
+    let client = empty(&name).await;
+    let settings = format!("BEGIN; SELECT 1{BY_INDEX}");
+    client.batch_execute(&settings).await.unwrap();
+    let by_place = &["seq = q.seq", "Tid Scan on job"][..];
+    for (sql, types, scans) in [
+        (
+            claim::CLAIM,
+            "text[], text[], bigint[], bigint, text",
+            &["(due_at <= ", "Tid Scan on job"][..],
+        ),
+        (
+            jobs::EXTEND,
+            "bigint[], text[], bigint[], bigint[]",
+            by_place,
+        ),
+        (
+            jobs::SETTLE,
+            "bigint[], text[], bigint[], text[], bigint[], bigint[], text[]",
+            by_place,
+        ),
+        (
+            known::BY_BODY,
+            "text[], text[], bytea[]",
+            &["body_sha256 = q.sha256"],
+        ),
+        (known::BY_KEY, "text[], text[], text[]", &["(key = q.key)"]),
+        (lines::LINES_OF_JOBS, "bigint[], text[]", &["seq = q.seq"]),
+        (replies::LOOK, "bigint", &["event_pkey", "reply_pkey"]),
+        (
+            rows::SELECT_WHOLE,
+            "bigint[]",
+            &["event_pkey", "event_body_pkey"],
+        ),
+    ] {
+        let prepare = format!("PREPARE asked ({types}) AS {sql}");
+        client.batch_execute(&prepare).await.unwrap();
+        let nothing = vec!["NULL"; types.split(',').count()].join(", ");
+        let plan = plan(&client, &format!("EXECUTE asked ({nothing})"), &[]).await;
+        client.batch_execute("DEALLOCATE asked").await.unwrap();
+        for scan in scans {
+            assert!(plan.contains(scan), "{sql}:\n{plan}");
+        }
+        let lines: Vec<&str> = plan.lines().collect();
+        for (number, line) in lines.iter().enumerate() {
+            assert!(!line.contains("Seq Scan"), "{sql}:\n{plan}");
+            if line.contains("Index Scan") || line.contains("Index Only Scan") {
+                let next = lines.get(number + 1).copied().unwrap_or_default();
+                assert!(next.contains("Index Cond"), "a whole index: {sql}:\n{plan}");
+            }
+        }
+    }
+    let drop = format!("ROLLBACK; DROP SCHEMA {name} CASCADE");
     client.batch_execute(&drop).await.unwrap();
 }

@@ -18,7 +18,8 @@ use crate::failure::Failure;
 /// Verifies as the library does, answers as the provider wants, handshakes too, and keeps every event
 /// in an inbox, for `webhooks inbox` and for `replay`. What is refused is printed with the reason, which
 /// the sender is not told. With --forward each verified request goes on as it came, to an app of yours,
-/// whose answer is printed when it is there. Told to stop, it finishes what is under way, for at most 5 s.
+/// whose answer is printed when it is there; while 32 wait for that, others are only kept. Told to stop, it
+/// finishes what is under way, for at most 5 s.
 #[derive(Debug, clap::Args)]
 #[command(
     args_conflicts_with_subcommands = true,

@@ -8,7 +8,10 @@ use axum::{
     response::{IntoResponse as _, Response},
 };
 use http::{HeaderMap, StatusCode, header};
-use tokio::{sync::oneshot, task::JoinSet};
+use tokio::{
+    sync::{Semaphore, oneshot},
+    task::JoinSet,
+};
 use tower_webhooks_core::{Delivery, Rejection};
 
 use super::report::{Forwarded, Report, Verdict};
@@ -17,6 +20,8 @@ use crate::post::Poster;
 /// Prints what comes, and passes on what was let in.
 pub(super) struct Tap {
     forward: Option<Poster>,
+    /// For those that are on their way to the app: each keeps its body.
+    places: Semaphore,
     json: bool,
     known: Mutex<Known>,
 }
@@ -67,6 +72,7 @@ impl Tap {
     pub(super) fn new(forward: Option<Poster>, json: bool) -> Self {
         Self {
             forward,
+            places: Semaphore::new(PLACES),
             json,
             known: Mutex::default(),
         }
@@ -112,6 +118,10 @@ impl Tap {
 
     async fn forward(&self, kept: Kept) -> Option<Forwarded> {
         let poster = self.forward.as_ref()?;
+        let Ok(_place) = self.places.try_acquire() else {
+            let full = format!("the app has {PLACES} others to answer");
+            return Some(Forwarded::Failed(full));
+        };
         let Kept {
             delivery,
             mut headers,
@@ -146,3 +156,6 @@ impl Tap {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
+
+/// A provider that is told 200 goes on sending, however slow the app is.
+const PLACES: usize = 32;
