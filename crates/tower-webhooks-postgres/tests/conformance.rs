@@ -108,7 +108,7 @@ mod behind_pgbouncer {
         );
     }
 
-    /// Nobody said so: the inbox keeps statements until it meets another process.
+    /// Nobody said so: the inbox finds out as it opens.
     mod unannounced {
         use super::*;
 

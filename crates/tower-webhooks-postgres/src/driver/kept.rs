@@ -48,9 +48,10 @@ impl Kept {
         })
     }
 
-    /// Finds out whether connections stay where they are. A pooler gives the process
-    /// that it got back last, or the one that it got back first: in one of both
-    /// orders the first connection then has the second one's.
+    /// Finds out whether connections stay where they are, with two of them. A pooler lets
+    /// both speak to one process while neither is in a transaction, and then they have
+    /// one word. If it happens to have two at hand, it gives back the one that it got
+    /// back last, or first: in one of two orders a connection then has another's.
     pub(super) async fn probe(&self, pool: &Pool) -> Result<(), Failure> {
         let gone = |error: PoolError| Failure::Connection(error.into());
         let mut first = Dirty(Some(pool.get().await.map_err(gone)?));
@@ -58,6 +59,9 @@ impl Kept {
         let (Some(one), Some(other)) = (&first.0, &second.0) else {
             return Ok(());
         };
+        // Before any transaction: a pooler with one process would let the second one wait.
+        self.ask(one).await?;
+        self.ask(other).await?;
         for ends in [[one, other], [other, one]] {
             for connection in [one, other] {
                 connection.batch_execute("BEGIN").await.map_err(failure)?;
@@ -65,14 +69,19 @@ impl Kept {
             for connection in ends {
                 connection.batch_execute("COMMIT").await.map_err(failure)?;
             }
-            let asked = one.batch_execute(&self.question(one)).await;
-            asked.map_err(failure)?;
+            self.ask(one).await?;
+            self.ask(other).await?;
         }
         // Back to the pool.
         first.0.take();
         second.0.take();
         self.is_direct.store(true, Ordering::Relaxed);
         Ok(())
+    }
+
+    async fn ask(&self, connection: &Object) -> Result<(), Failure> {
+        let asked = connection.batch_execute(&self.question(connection)).await;
+        asked.map_err(failure)
     }
 
     /// The statement that fails where the connection leads to another process;
@@ -97,8 +106,8 @@ impl Kept {
         match failure.code() {
             // Planned for tables of another shape, which a newer release has changed.
             "0A000" => connection.statement_cache.clear(),
-            // The question's division by zero; a name that is not known, or is another's.
-            "22012" | "26000" | "42P05" => {
+            // A name that is not known, or is another's.
+            ELSEWHERE | "26000" | "42P05" => {
                 if self.is_direct.swap(false, Ordering::Relaxed) {
                     tracing::info!(
                         reason = %failure,
@@ -120,6 +129,9 @@ impl Kept {
 fn place(cache: &Arc<StatementCache>) -> usize {
     Arc::as_ptr(cache).addr()
 }
+
+/// The question's division by zero.
+pub(crate) const ELSEWHERE: &str = "22012";
 
 /// Nobody else's, and known to no server.
 const SETTING: &str = "webhooks.connection";

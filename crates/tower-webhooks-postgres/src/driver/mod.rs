@@ -28,6 +28,7 @@ use crate::error::Failure;
 pub(crate) use self::sqlx::{SqlxPool, SqlxWork};
 pub(crate) use self::{
     hosts::Hosts,
+    kept::ELSEWHERE,
     pooled::{Pooled, PooledWork},
     values::{SharedBytes, SharedText},
 };

@@ -66,10 +66,14 @@ impl Connection for Held {
     fn make<'a>(&'a mut self, trip: Trip<'a>) -> BoxFuture<'a, Result<Vec<Vec<Row>>, Failure>> {
         Box::pin(async move {
             let answers = self.ask(trip).await;
-            // Also after a failure, as where all is sent at once: a commit then takes back.
-            let last = match trip.commit {
-                true => self.commit().await,
-                false => Ok(()),
+            let last = match (trip.commit, &answers) {
+                (false, _) => Ok(()),
+                // The server may not know of it, and would commit what came before.
+                (true, Err(Failure::Connection(_))) => {
+                    roll_back(&mut self.0).await.map_err(failure)
+                }
+                // Also after another failure, as where all is sent at once: it takes back.
+                (true, _) => self.commit().await,
             };
             let answers = answers?;
             last?;

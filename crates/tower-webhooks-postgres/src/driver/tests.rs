@@ -133,6 +133,81 @@ async fn a_strangers_statement_of_the_same_name_is_not_run() {
     run(&pool, unused).await;
 }
 
+/// A transaction that is begun, asked and ended in one trip.
+async fn one_trip(
+    pool: &Pooled,
+    sql: &str,
+    keep: bool,
+    queries: &[Query<'_>],
+) -> Result<(), Failure> {
+    let done = Notify::new();
+    let begin = Begin {
+        sql,
+        keep,
+        done: &done,
+    };
+    let trip = Trip {
+        begin: Some(begin),
+        queries,
+        commit: true,
+        ..Trip::default()
+    };
+    let mut connection = pool.connection().await?;
+    connection.make(trip).await.map(drop)
+}
+
+#[tokio::test]
+#[ignore = "needs PostgreSQL: eval \"$(scripts/postgres start)\""]
+async fn what_cannot_be_prepared_takes_back_its_transaction() {
+    let pool = pool(SERVER, true).await;
+    run(&pool, "CREATE TEMP TABLE made (number bigint)").await;
+    let queries: [Query<'_>; 2] = [
+        ("INSERT INTO made VALUES ($1)", vec![(&1_i64, Type::INT8)]),
+        ("SELECT nothing_such", Vec::new()),
+    ];
+    for _ in 0..2 {
+        let failure = one_trip(&pool, "BEGIN", true, &queries).await.unwrap_err();
+        assert_eq!(failure.code(), "42703");
+        let none = "DO $$ BEGIN
+            ASSERT NOT EXISTS (SELECT FROM made);
+            ASSERT now() = statement_timestamp(), 'a transaction is open';
+        END $$";
+        run(&pool, none).await;
+    }
+    assert_eq!(transaction(&pool, true).await.unwrap(), [1, 1, 1]);
+}
+
+#[tokio::test]
+#[ignore = "needs PostgreSQL: eval \"$(scripts/postgres start)\""]
+async fn a_refusal_to_begin_says_nothing_of_names() {
+    let pool = pool(SERVER, true).await;
+    // With what is otherwise the sign of another process.
+    let refused = "BEGIN ISOLATION LEVEL SERIALIZABLE; SELECT 1 / 0";
+    let failure = one_trip(&pool, refused, true, &[]).await.unwrap_err();
+    assert_eq!(failure.code(), ELSEWHERE);
+    run(&pool, "ROLLBACK").await;
+    assert_eq!(transaction(&pool, true).await.unwrap(), [1, 1, 1]);
+}
+
+#[tokio::test]
+#[ignore = "needs PostgreSQL: eval \"$(scripts/postgres start)\""]
+async fn a_statement_for_a_table_that_has_changed_is_prepared_anew() {
+    let pool = pool(SERVER, true).await;
+    run(
+        &pool,
+        "CREATE TEMP TABLE shape AS SELECT 1::bigint AS number",
+    )
+    .await;
+    let query: [Query<'_>; 1] = [("SELECT number FROM shape", Vec::new())];
+    let ask = async || one_trip(&pool, "BEGIN", true, &query).await;
+    ask().await.unwrap();
+    run(&pool, "ALTER TABLE shape ALTER number TYPE text").await;
+    let failure = ask().await.unwrap_err();
+    assert!(matches!(failure, Failure::Raced), "{failure}");
+    ask().await.unwrap();
+    assert_eq!(transaction(&pool, true).await.unwrap(), [1, 1, 1]);
+}
+
 /// A value that cannot be sent.
 #[derive(Debug)]
 struct Unsendable;
@@ -161,21 +236,7 @@ async fn what_cannot_be_sent_takes_back_its_transaction() {
             (insert, vec![(&1_i64, Type::INT8)]),
             (insert, vec![(&Unsendable, Type::INT8)]),
         ];
-        let done = Notify::new();
-        let begin = Begin {
-            sql: "BEGIN",
-            keep,
-            done: &done,
-        };
-        let trip = Trip {
-            begin: Some(begin),
-            queries: &queries,
-            commit: true,
-            ..Trip::default()
-        };
-        let mut connection = pool.connection().await.unwrap();
-        assert!(connection.make(trip).await.is_err());
-        drop(connection);
+        assert!(one_trip(&pool, "BEGIN", keep, &queries).await.is_err());
         let none = "DO $$ BEGIN ASSERT NOT EXISTS (SELECT FROM kept); END $$";
         run(&pool, none).await;
     }

@@ -10,7 +10,7 @@ use tower_webhooks_inbox::Work;
 
 use super::{Beginning, IDLE, MARK, ROLE, Session, Unbegun};
 use crate::{
-    driver::{Begun, Connection, Listener, Pool, Query, Row, Trip},
+    driver::{Begun, Connection, ELSEWHERE, Listener, Pool, Query, Row, Trip},
     error::Failure,
     schema::SchemaName,
 };
@@ -255,12 +255,22 @@ impl Database {
     /// Finds out whether connections may keep statements. Who cannot tell keeps none.
     pub(crate) async fn probe(&self) {
         let limit = self.limits.begin.saturating_add(self.limits.statement);
-        match timeout(limit, self.pool.probe()).await {
-            Ok(Ok(())) => {}
-            Ok(Err(failure)) => {
-                tracing::debug!(reason = %failure, "statements are planned each time");
+        for tries in 1..=PROBES {
+            match timeout(limit, self.pool.probe()).await {
+                Ok(Ok(())) => return,
+                // As after a crash, when all processes of a fleet connect at once.
+                Ok(Err(failure)) if failure.code() != ELSEWHERE && tries < PROBES => {
+                    tokio::time::sleep(AWAY).await;
+                }
+                Ok(Err(failure)) => {
+                    tracing::info!(reason = %failure, "statements are planned each time");
+                    return;
+                }
+                Err(_) => {
+                    tracing::info!("statements are planned each time: no answer");
+                    return;
+                }
             }
-            Err(_) => tracing::debug!("statements are planned each time: no answer"),
         }
     }
 
@@ -302,4 +312,7 @@ const STANDBYS: u32 = 4;
 /// What a lock is waited for is another process's commit: that takes milliseconds. Longer than the
 /// server's `deadlock_timeout` of 1 s: the victim of a deadlock is told so, and tries again.
 const LOCK: Duration = Duration::from_millis(1_500);
+/// How often it is tried to find out whether statements may be kept.
+const PROBES: u32 = 3;
+
 const AWAY: Duration = Duration::from_millis(250);

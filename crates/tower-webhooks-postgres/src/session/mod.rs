@@ -213,7 +213,7 @@ impl Session {
     /// Gives the connection back to its pool if the transaction has ended: also
     /// when a commit was refused, or came after what was.
     fn release<T>(&mut self, ended: &Result<T, Failure>) {
-        if matches!(ended, Ok(_) | Err(Failure::Server { .. })) {
+        if matches!(ended, Ok(_) | Err(Failure::Raced | Failure::Server { .. })) {
             self.connection.take();
         }
     }
