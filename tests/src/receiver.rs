@@ -3,19 +3,21 @@
 use std::{
     collections::{BTreeMap, HashMap},
     ffi::OsStr,
-    io::Write as _,
+    fs::File,
+    io::{self, BufRead as _, Write as _},
     net::SocketAddr,
     os::unix::process::ExitStatusExt as _,
     path::{Path, PathBuf},
     process::{Command, Output, Stdio},
     sync::{Arc, Mutex, OnceLock},
+    thread,
     time::{Duration, Instant},
 };
 
 use serde_json::Value;
 use tempfile::TempDir;
 use tokio::{
-    io::{AsyncBufReadExt as _, AsyncRead, BufReader, Lines},
+    io::{AsyncBufReadExt as _, BufReader, Lines},
     process::{Child, ChildStdout},
     sync::oneshot,
     task::JoinHandle,
@@ -46,6 +48,8 @@ pub struct Receiver {
     child: Child,
     lines: Option<Lines<BufReader<ChildStdout>>>,
     logged: Arc<Mutex<String>>,
+    /// Ends with the log.
+    following: Option<thread::JoinHandle<()>>,
     secret: String,
     _folder: TempDir,
 }
@@ -94,7 +98,11 @@ impl Receiver {
         let (listening, address) = oneshot::channel();
         let logged = Arc::<Mutex<String>>::default();
         let log = child.stderr.take().unwrap();
-        tokio::spawn(follow(log, Arc::clone(&logged), listening));
+        let log = File::from(log.into_owned_fd().unwrap());
+        // On a thread of its own: a test that waits for curl would not read, and a receiver whose
+        // log is full stands still.
+        let kept = Arc::clone(&logged);
+        let following = thread::spawn(move || follow(log, &kept, listening));
         let Ok(address) = address.await else {
             return Err(logged.lock().unwrap().clone());
         };
@@ -104,6 +112,7 @@ impl Receiver {
             started,
             lines: Some(lines),
             logged,
+            following: Some(following),
             secret: secret.to_owned(),
             _folder: folder,
         })
@@ -247,7 +256,7 @@ impl Receiver {
         // It passes a rare point often, on a machine that may have much to do.
         let most = Duration::from_secs(60);
         let status = timeout(most, self.child.wait()).await.unwrap().unwrap();
-        let logged = self.logged.lock().unwrap();
+        let logged = self.whole_log();
         assert_eq!(status.signal(), Some(SIGABRT), "{status}: {logged}");
     }
 
@@ -259,9 +268,17 @@ impl Receiver {
     /// When either is not so.
     pub async fn ended(&mut self) {
         assert!(soon(self.child.wait()).await.unwrap().success());
-        let logged = self.logged.lock().unwrap();
+        let logged = self.whole_log();
         assert!(!logged.contains(&self.secret), "{logged}");
         assert!(!logged.contains(Schema::PASSWORD), "{logged}");
+    }
+
+    /// What it logged, after its end.
+    fn whole_log(&mut self) -> String {
+        if let Some(following) = self.following.take() {
+            following.join().unwrap();
+        }
+        self.logged()
     }
 
     /// Stops it; returns the lines that were left.
@@ -310,14 +327,9 @@ async fn rest_of(mut lines: Lines<BufReader<ChildStdout>>) -> Vec<String> {
 }
 
 /// Keeps the log, and finds in it where the receiver listens.
-async fn follow(
-    log: impl AsyncRead + Unpin,
-    kept: Arc<Mutex<String>>,
-    listening: oneshot::Sender<SocketAddr>,
-) {
+fn follow(log: File, kept: &Mutex<String>, listening: oneshot::Sender<SocketAddr>) {
     let mut listening = Some(listening);
-    let mut lines = BufReader::new(log).lines();
-    while let Ok(Some(line)) = lines.next_line().await {
+    for line in io::BufReader::new(log).lines().map_while(Result::ok) {
         let address = line.split("address=").nth(1).and_then(|rest| {
             let address = rest.split_whitespace().next()?;
             address.parse().ok()
