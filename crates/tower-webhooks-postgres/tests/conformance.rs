@@ -9,7 +9,7 @@ use std::{sync::Arc, time::Duration};
 
 use common::Schema;
 use tower_webhooks_inbox::{BoxFuture, Inbox, conformance::Harness};
-use tower_webhooks_postgres::PostgresInbox;
+use tower_webhooks_postgres::{PostgresBuilder, PostgresInbox};
 
 struct InPostgres {
     inbox: PostgresInbox,
@@ -86,20 +86,24 @@ mod behind_pgbouncer {
         std::env::var("TOWER_WEBHOOKS_PGBOUNCER").unwrap()
     }
 
+    async fn pooled(told: fn(PostgresBuilder) -> PostgresBuilder) -> InPostgres {
+        let schema = Schema::new();
+        let open = || {
+            let inbox = PostgresInbox::builder(url()).with_schema(schema.name.clone());
+            told(inbox).open()
+        };
+        InPostgres {
+            inbox: open().await.unwrap(),
+            second: open().await.unwrap(),
+            schema,
+        }
+    }
+
     mod over_tokio_postgres {
         use super::*;
 
         async fn make() -> InPostgres {
-            let schema = Schema::new();
-            let open = || {
-                let inbox = PostgresInbox::builder(url()).with_schema(schema.name.clone());
-                inbox.without_notify().open()
-            };
-            InPostgres {
-                inbox: open().await.unwrap(),
-                second: open().await.unwrap(),
-                schema,
-            }
+            pooled(PostgresBuilder::without_notify).await
         }
 
         tower_webhooks_inbox::conformance_tests!(
@@ -113,16 +117,7 @@ mod behind_pgbouncer {
         use super::*;
 
         async fn make() -> InPostgres {
-            let schema = Schema::new();
-            let open = || {
-                let inbox = PostgresInbox::builder(url()).with_schema(schema.name.clone());
-                inbox.open()
-            };
-            InPostgres {
-                inbox: open().await.unwrap(),
-                second: open().await.unwrap(),
-                schema,
-            }
+            pooled(|inbox| inbox).await
         }
 
         tower_webhooks_inbox::conformance_tests!(

@@ -298,3 +298,27 @@ async fn who_opens_waits_five_minutes_for_a_server_that_is_away() {
     let waited = started.elapsed().as_secs();
     assert!((299..=300).contains(&waited), "{waited} s");
 }
+
+#[tokio::test]
+#[ignore = "needs PostgreSQL: eval \"$(scripts/postgres start)\""]
+async fn batches_are_kept_prepared_unless_there_may_be_a_pooler() {
+    for is_direct in [true, false] {
+        let schema = Schema::new();
+        let mut builder = schema.builder();
+        if !is_direct {
+            builder = builder.without_notify();
+        }
+        let inbox = builder.open().await.unwrap();
+        // Counted where the batch runs: nobody else sees what a connection keeps.
+        let count = "CREATE TABLE seen (statements bigint);
+            CREATE FUNCTION look() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+                INSERT INTO seen SELECT count(*) FROM pg_prepared_statements;
+                RETURN NULL;
+            END $$;
+            CREATE TRIGGER look AFTER INSERT ON event EXECUTE FUNCTION look()";
+        schema.shell().await.batch_execute(count).await.unwrap();
+        insert(&inbox, "1").await;
+        let kept = schema.count("SELECT max(statements) FROM seen").await;
+        assert_eq!(kept > 0, is_direct, "{kept} statements");
+    }
+}

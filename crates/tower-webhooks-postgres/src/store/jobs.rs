@@ -245,37 +245,47 @@ fn held(row: &Row) -> Result<Held> {
     Ok((JobKey { seq, handler }, unsigned(row.get(2)?)))
 }
 
+/// The row of a job that is asked for with its token, locked, unless somebody else has it.
+/// Looked for one by one, so that no plan reads the table.
+macro_rules! free_job {
+    () => {
+        "CROSS JOIN LATERAL (
+            SELECT ctid AS lies FROM job
+            WHERE seq = q.seq AND handler = q.handler AND token = q.token AND state = 'running'
+            LIMIT 1
+            FOR UPDATE SKIP LOCKED
+        ) AS job"
+    };
+}
+
 /// Leases that last longer from now on. Waits for nobody: whoever has a job's row
 /// is ending its lease, and may take his time about it.
-pub(super) const EXTEND: &str = "UPDATE job
+pub(super) const EXTEND: &str = concat!(
+    "UPDATE job
     SET due_at = statement_timestamp() + free.by * interval '1 microsecond'
     FROM (
         SELECT job.lies, q.by
         FROM unnest($1, $2, $3, $4) AS q(seq, handler, token, by)
-        CROSS JOIN LATERAL (
-            SELECT ctid AS lies FROM job
-            WHERE seq = q.seq AND handler = q.handler AND token = q.token AND state = 'running'
-            LIMIT 1
-            FOR UPDATE SKIP LOCKED
-        ) AS job
+        ",
+    free_job!(),
+    "
     ) AS free
     WHERE job.ctid = free.lies
-    RETURNING job.seq, job.handler, job.token";
+    RETURNING job.seq, job.handler, job.token"
+);
 
 /// Leases that end. Waits for nobody, as [`EXTEND`]: a handler's commit that its worker has
 /// given up may hold a row for long. What is held by somebody else, or has moved at this
 /// very moment, is told apart by the last column.
-pub(super) const SETTLE: &str = "WITH asked AS (
+pub(super) const SETTLE: &str = concat!(
+    "WITH asked AS (
         SELECT * FROM unnest($1, $2, $3, $4, $5, $6, $7)
             AS q(seq, handler, token, state, wait, back, error)
     ), free AS MATERIALIZED (
         SELECT job.lies, q.* FROM asked AS q
-        CROSS JOIN LATERAL (
-            SELECT ctid AS lies FROM job
-            WHERE seq = q.seq AND handler = q.handler AND token = q.token AND state = 'running'
-            LIMIT 1
-            FOR UPDATE SKIP LOCKED
-        ) AS job
+        ",
+    free_job!(),
+    "
     ), settled AS (
         UPDATE job SET state = q.state,
             due_at = CASE WHEN q.state = 'pending'
@@ -294,4 +304,5 @@ pub(super) const SETTLE: &str = "WITH asked AS (
         WHERE seq = q.seq AND handler = q.handler AND token = q.token AND state = 'running'
         LIMIT 1
     ) AS job
-    LEFT JOIN settled ON settled.seq = job.seq AND settled.handler = job.handler";
+    LEFT JOIN settled ON settled.seq = job.seq AND settled.handler = job.handler"
+);
